@@ -1,0 +1,1 @@
+"""FLaaS: Federated Learning as a Service, the server."""

@@ -1,0 +1,296 @@
+"""What the rules need from the world: the interfaces that `store`, `files` and `push` offer.
+
+Services know these and nothing behind them, so a test can put a fault in front of a real one.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from flaas.domain.device import DeviceDetails, DeviceStatus, StatusReport, User
+from flaas.domain.outbox import PushBatch
+from flaas.domain.project import Project
+from flaas.domain.round import (
+    JoinStatus,
+    Participant,
+    Phase,
+    Results,
+    Round,
+    RoundStatus,
+    Submission,
+)
+
+Clock = Callable[[], datetime]
+"""The time now, with a zone, in whole milliseconds (what MongoDB keeps)."""
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+class FileMissing(Exception):
+    """There is no file of that key."""
+
+
+class FileInfo(Struct, frozen=True):
+    key: str
+    size: int
+    """Bytes."""
+    etag: str
+    """Changes when the content does; without quotes."""
+
+
+class FileWriter(Protocol):
+    async def write(self, data: bytes) -> None:
+        """Append; waits where the store is slower than the writer."""
+
+    async def commit(self) -> None:
+        """Make all that was written the content of the key, at once and durably."""
+
+
+class Files(Protocol):
+    """An object store. Keys are relative paths with `/`."""
+
+    def create(self, key: str) -> AbstractAsyncContextManager[FileWriter]:
+        """A writer for `key`. Until `commit` the key is as before; leaving without discards."""
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to, without, `end`, in pieces. Raises `FileMissing`."""
+
+    async def stat(self, key: str) -> FileInfo | None:
+        """None where there is no such file."""
+
+    async def copy(self, source: str, target: str) -> None:
+        """Replace `target`, at once and durably. Raises `FileMissing`."""
+
+    def walk(self, prefix: str) -> AsyncIterator[FileInfo]:
+        """Every file whose key starts with `prefix`, in the order of the keys."""
+
+    async def delete_all(self, prefix: str) -> int:
+        """Delete every file below the folder `prefix` (ends with `/`); how many there were."""
+
+    async def link(self, key: str) -> str | None:
+        """A URL that anyone can GET for a while; None where clients are to ask the server."""
+
+
+# --- pushes ------------------------------------------------------------------------------------
+
+
+class PushFailed(Exception):
+    """The push service did not take a batch. The text is for the log."""
+
+
+class Push(Protocol):
+    async def send(self, batch: PushBatch, now: datetime) -> None:
+        """Hand one batch over. Raises `PushFailed`; the batch may then be sent again."""
+
+
+# --- the store ---------------------------------------------------------------------------------
+
+
+class AlreadyExists(Exception):
+    """A unique field has that value already."""
+
+
+class Users(Protocol):
+    async def get(self, user_id: int) -> User | None: ...
+    async def by_username(self, username: str) -> User | None: ...
+    async def names_taken(self, usernames: Sequence[str]) -> list[str]: ...
+    async def insert(self, users: Sequence[User]) -> None:
+        """All or none. Raises `AlreadyExists`."""
+
+    async def replace_credentials(self, user: User) -> None:
+        """Store `password_hash`, `is_staff`, `is_active` and `tokens_valid_from`."""
+
+    async def upgrade_hash(self, user_id: int, old: str, new: str) -> None:
+        """The same password under newer parameters; nothing where it changed meanwhile."""
+
+    async def assign(self, prefix: str, project_id: int) -> int:
+        """Make the users whose name starts with `prefix` the project's only members."""
+
+    async def unassign(self, project_id: int) -> None: ...
+    async def count_with_prefix(self, prefix: str) -> int: ...
+    async def registered(self, project_id: int) -> int:
+        """How many active devices are assigned to the project."""
+
+    def reporting_since(self, project_id: int, since: datetime) -> AsyncIterator[User]:
+        """Active devices of a project whose newest report is that young, by device id."""
+
+    async def record_status(
+        self, user_id: int, status: DeviceStatus, details: DeviceDetails | None
+    ) -> None:
+        """Keep the newest status; an older one than what is stored changes nothing."""
+
+
+class RefreshTokens(Protocol):
+    async def is_retired(self, jti: str) -> bool: ...
+    async def succeed(self, jti: str, successor: str, user_id: int, expires: datetime) -> None:
+        """`successor` was handed out for `jti`."""
+
+    async def used(self, jti: str) -> None:
+        """`jti` was used: its predecessor and its siblings are retired."""
+
+
+class Projects(Protocol):
+    async def get(self, project_id: int) -> Project | None: ...
+    async def all(self) -> list[Project]: ...
+    async def in_progress(self) -> list[int]:
+        """Ids of the projects that the scheduler looks at, ascending."""
+
+    async def insert(self, project: Project) -> None:
+        """Raises `AlreadyExists` when the title does."""
+
+    async def update(self, project_id: int, values: Mapping[str, Any]) -> Project | None:
+        """Raises `AlreadyExists` when the title does. None: no such project."""
+
+    async def advance(self, project_id: int, number: int) -> None:
+        """Move `current_round` up to `number`, never down."""
+
+    async def finish(self, project_id: int) -> None:
+        """In Progress → Completed."""
+
+    async def using_model(self, model: str) -> bool: ...
+    async def delete(self, project_id: int) -> None: ...
+
+
+class Rounds(Protocol):
+    async def by_number(self, project_id: int, number: int) -> Round | None: ...
+    async def by_request(self, request_id: int) -> Round | None: ...
+    async def open_round(self, project_id: int) -> Round | None:
+        """The one that waits or trains."""
+
+    async def all(self, project_id: int) -> list[Round]:
+        """In the order of their numbers."""
+
+    async def count(self, project_id: int) -> tuple[int, int]:
+        """How many are complete, and the number that the next one gets."""
+
+    async def insert(self, round_: Round) -> None:
+        """Nothing where the project has a round of that number already."""
+
+    async def begin_training(self, round_id: int, now: datetime) -> None:
+        """WAIT → TRAINING/notify."""
+
+    async def move_phase(self, round_id: int, old: Phase | None, new: Phase | None) -> None: ...
+    async def seal(
+        self, round_id: int, status: RoundStatus, result_sha256: str | None, now: datetime
+    ) -> None:
+        """TRAINING/counted → `status`."""
+
+    async def delete_all(self, project_id: int) -> None: ...
+
+
+class Participants(Protocol):
+    async def get(self, round_id: int, device_id: int) -> Participant | None: ...
+    async def all(self, round_id: int) -> list[Participant]:
+        """In the order of first join, those who did not join last."""
+
+    async def fix_cohort(self, round_id: int, cohort: Iterable[User]) -> None:
+        """Exactly these devices are asked."""
+
+    def cohort(self, round_id: int) -> AsyncIterator[Participant]:
+        """The asked devices, by device id."""
+
+    async def join(self, round_id: int, user: User, status: JoinStatus, now: datetime) -> None:
+        """Record the first join, or move the join status of a later one."""
+
+    async def reserve(
+        self, round_id: int, device_id: int, sha256: str, now: datetime
+    ) -> Participant | None:
+        """Claim the device's file for one writer, as long as its answer is still open.
+
+        None when it is not: reported, frozen, or claimed by another upload.
+        """
+
+    async def submit(self, round_id: int, device_id: int, submission: Submission) -> bool:
+        """Record what the claimed file now holds, and end the claim. False: the claim was lost."""
+
+    async def release(self, round_id: int, device_id: int, sha256: str) -> None:
+        """End a claim whose file was not written."""
+
+    async def report(self, round_id: int, device_id: int, now: datetime) -> Participant | None:
+        """Record the answer of a device whose update is stored, once.
+
+        Returns the participant as it then is; `reported_at` None means that it came too late.
+        """
+
+    async def freeze(self, round_id: int) -> None:
+        """Decide `counted` for every participant for which it is not decided."""
+
+    async def reject(self, round_id: int, device_id: int, reason: str) -> None:
+        """Leave a counted update out after all."""
+
+    async def tally(self, round_id: int) -> tuple[int, int]:
+        """Asked and answered devices; once frozen, answered are those that count."""
+
+    async def all_answered(self, round_id: int) -> bool: ...
+    async def counted(self, round_id: int) -> list[Participant]:
+        """Whose updates are averaged, by device id."""
+
+    async def record_results(self, round_id: int, device_id: int, results: Results) -> None: ...
+    async def delete_all(self, round_ids: Sequence[int]) -> None: ...
+
+
+class Statuses(Protocol):
+    async def insert(self, report: StatusReport) -> None: ...
+
+
+class Outbox(Protocol):
+    async def put(self, batch: PushBatch) -> None:
+        """Nothing where a batch of that id was put before."""
+
+    async def claim(self, now: datetime) -> PushBatch | None:
+        """The batch that is due longest; nobody else gets it for a minute."""
+
+    async def sent(self, batch_id: str) -> None: ...
+    async def dropped(self, batch_id: str, reason: str) -> None: ...
+    async def retry_at(self, batch_id: str, at: datetime, reason: str) -> None: ...
+    async def next_due(self) -> datetime | None: ...
+    async def delete_all(self, round_ids: Sequence[int]) -> None: ...
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """A registered model."""
+
+    name: str
+    parameters: int
+    """float32 numbers; the file has four times as many bytes."""
+    sha256: str
+
+
+class Models(Protocol):
+    async def get(self, name: str) -> Model | None: ...
+    async def put(self, model: Model) -> None: ...
+
+
+class Events(Protocol):
+    async def record(self, who: str, what: str, **facts: Any) -> None: ...
+
+
+class Leases(Protocol):
+    async def acquire(self, name: str, holder: str, seconds: float) -> bool:
+        """Get or renew. False: another holder has it."""
+
+    async def release(self, name: str, holder: str) -> None: ...
+
+
+class Store(Protocol):
+    """Everything that is remembered."""
+
+    users: Users
+    refresh_tokens: RefreshTokens
+    projects: Projects
+    rounds: Rounds
+    participants: Participants
+    statuses: Statuses
+    outbox: Outbox
+    models: Models
+    events: Events
+    leases: Leases
+
+    async def next_ids(self, kind: str, count: int = 1) -> int:
+        """Reserve `count` consecutive 32-bit ids; the first of them."""
+
+    async def ping(self) -> None: ...
