@@ -3,7 +3,7 @@
 A round walks through the states below; every arrow is one instruction, and every state between
 two arrows is stored, so a process that died anywhere is followed by one that decides the same.
 
-    (none) --Open--> WAIT --Train--> TRAINING/notify --Notify--> TRAINING --Close-->
+    (none) --Open or Continue--> WAIT --Train--> TRAINING/notify --Notify--> TRAINING --Close-->
     TRAINING/counted --Complete--> COMPLETE   or   --Invalidate--> INVALID
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 
 from flaas.domain.device import DeviceStatus
 from flaas.domain.project import Project, ProjectStatus
-from flaas.domain.round import Phase, Round, RoundStatus
+from flaas.domain.round import Member, Phase, Round, RoundStatus
 
 STATUS_FRESH_FOR: Final = timedelta(minutes=60)
 """A device whose newest report is older is not asked to train."""
@@ -25,7 +25,7 @@ class Snapshot:
     """All that a decision depends on.
 
     `round` is the project's one open round (waiting or training), None when there is none.
-    `asked` and `answered` count distinct devices of that round, `eligible` holds device ids.
+    `asked` and `answered` count distinct devices of that round.
     """
 
     project: Project
@@ -33,7 +33,7 @@ class Snapshot:
     completed_rounds: int
     next_number: int
     registered: int
-    eligible: tuple[int, ...] = ()
+    eligible: tuple[Member, ...] = ()
     asked: int = 0
     answered: int = 0
 
@@ -49,14 +49,17 @@ class Rest:
 class Open:
     """Make the project's first round from its initial model."""
 
-    number: int
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Make one more round after the last: the project was completed and got more rounds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """Ask this cohort (device ids, ascending) to train."""
+    """Ask this cohort, by device id, to train."""
 
-    cohort: tuple[int, ...]
+    cohort: tuple[Member, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Finish:
     """Enough rounds are complete: the project is."""
 
 
-Instruction = Rest | Open | Train | Notify | Close | Complete | Invalidate | Finish
+Instruction = Rest | Open | Continue | Train | Notify | Close | Complete | Invalidate | Finish
 
 
 def is_eligible(project: Project, status: DeviceStatus | None, now: datetime) -> bool:
@@ -112,7 +115,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Instruction:
     if round_ is None:
         if snapshot.completed_rounds >= project.number_of_rounds:
             return Finish()
-        return Open(snapshot.next_number)
+        return Continue() if snapshot.next_number else Open()
     if round_.status is RoundStatus.WAIT:
         return _decide_waiting(snapshot)
     match round_.phase:

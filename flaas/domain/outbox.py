@@ -29,39 +29,45 @@ class PushBatch(Struct, frozen=True, kw_only=True):
     """What the phone reads: a flat map."""
     valid_until: datetime
     """When the phones drop the task, and so do we."""
+    ttl_seconds: int
+    """How long the push service keeps trying."""
     attempts: int = 0
 
 
-def train_request(project: Project, round_: Round) -> tuple[dict[str, str | int], datetime]:
-    """The data of a round's push, and until when it is worth sending."""
+def train_request(
+    project: Project, round_: Round, index: int, usernames: Sequence[str]
+) -> PushBatch:
+    """Batch `index` of a round's train requests.
+
+    The start time in the transaction id keeps apart two databases that share one push
+    application and count their rounds alike.
+    """
     started = round_.start_training_date or round_.create_date
     valid_until = started + timedelta(minutes=project.max_training_time)
-    data: dict[str, str | int] = {
-        "type": "train",
-        "validDate": int(valid_until.timestamp() * 1000),
-        "request": round_.request_id,
-        "project": project.id,
-        "round": round_.number,
-        "trainingMode": project.training_mode.value,
-    }
-    return data, valid_until
-
-
-def batch(project: Project, round_: Round, index: int, usernames: Sequence[str]) -> PushBatch:
-    """Batch `index` of a round. The start time in the transaction id keeps apart two databases
-    that share one push application and count their rounds alike."""
-    data, valid_until = train_request(project, round_)
-    started = round_.start_training_date or round_.create_date
     return PushBatch(
         id=f"{round_.id}:{index}",
         round_id=round_.id,
-        transaction_id=f"flaas-{round_.request_id}-{int(started.timestamp() * 1000)}-{index}",
+        transaction_id=f"flaas-{round_.request_id}-{_milliseconds(started)}-{index}",
         usernames=list(usernames),
-        data=data,
+        data={
+            "type": "train",
+            "validDate": _milliseconds(valid_until),
+            "request": round_.request_id,
+            "project": project.id,
+            "round": round_.number,
+            "trainingMode": project.training_mode.value,
+        },
         valid_until=valid_until,
+        ttl_seconds=project.max_training_time * 60,
     )
 
 
 def retry_delay(attempts: int) -> timedelta:
     """How long to wait after that many failures: doubling, up to five minutes."""
-    return min(_FIRST_RETRY * 2 ** min(attempts, 20), _LONGEST_RETRY)
+    doubled: timedelta = _FIRST_RETRY * 2 ** min(attempts, 20)
+    return min(doubled, _LONGEST_RETRY)
+
+
+def _milliseconds(moment: datetime) -> int:
+    """Since the epoch."""
+    return round(moment.timestamp() * 1000)

@@ -3,7 +3,7 @@
 Services know these and nothing behind them, so a test can put a fault in front of a real one.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from flaas.domain.outbox import PushBatch
 from flaas.domain.project import Project
 from flaas.domain.round import (
     JoinStatus,
+    Member,
     Participant,
     Phase,
     Results,
@@ -83,11 +84,12 @@ class PushFailed(Exception):
 
 
 class Push(Protocol):
-    async def send(self, batch: PushBatch, now: datetime) -> None:
+    async def send(self, batch: PushBatch) -> None:
         """Hand one batch over. Raises `PushFailed`; the batch may then be sent again."""
 
 
 # --- the store ---------------------------------------------------------------------------------
+# Every call may also raise `errors.Unavailable`: the database is away.
 
 
 class AlreadyExists(Exception):
@@ -108,10 +110,12 @@ class Users(Protocol):
         """The same password under newer parameters; nothing where it changed meanwhile."""
 
     async def assign(self, prefix: str, project_id: int) -> int:
-        """Make the users whose name starts with `prefix` the project's only members."""
+        """Make the users whose name starts with `prefix` the project's only members.
+
+        How many there are; with none, nothing changes.
+        """
 
     async def unassign(self, project_id: int) -> None: ...
-    async def count_with_prefix(self, prefix: str) -> int: ...
     async def registered(self, project_id: int) -> int:
         """How many active devices are assigned to the project."""
 
@@ -187,10 +191,10 @@ class Participants(Protocol):
     async def all(self, round_id: int) -> list[Participant]:
         """In the order of first join, those who did not join last."""
 
-    async def fix_cohort(self, round_id: int, cohort: Iterable[User]) -> None:
+    async def fix_cohort(self, round_id: int, cohort: Sequence[Member]) -> None:
         """Exactly these devices are asked."""
 
-    def cohort(self, round_id: int) -> AsyncIterator[Participant]:
+    def cohort(self, round_id: int) -> AsyncIterator[Member]:
         """The asked devices, by device id."""
 
     async def join(self, round_id: int, user: User, status: JoinStatus, now: datetime) -> None:
@@ -238,7 +242,7 @@ class Statuses(Protocol):
 
 
 class Outbox(Protocol):
-    async def put(self, batch: PushBatch) -> None:
+    async def put(self, batch: PushBatch, now: datetime) -> None:
         """Nothing where a batch of that id was put before."""
 
     async def claim(self, now: datetime) -> PushBatch | None:
@@ -266,7 +270,7 @@ class Models(Protocol):
 
 
 class Events(Protocol):
-    async def record(self, who: str, what: str, **facts: Any) -> None: ...
+    async def record(self, at: datetime, who: str, what: str, **facts: Any) -> None: ...
 
 
 class Leases(Protocol):
@@ -279,16 +283,26 @@ class Leases(Protocol):
 class Store(Protocol):
     """Everything that is remembered."""
 
-    users: Users
-    refresh_tokens: RefreshTokens
-    projects: Projects
-    rounds: Rounds
-    participants: Participants
-    statuses: Statuses
-    outbox: Outbox
-    models: Models
-    events: Events
-    leases: Leases
+    @property
+    def users(self) -> Users: ...
+    @property
+    def refresh_tokens(self) -> RefreshTokens: ...
+    @property
+    def projects(self) -> Projects: ...
+    @property
+    def rounds(self) -> Rounds: ...
+    @property
+    def participants(self) -> Participants: ...
+    @property
+    def statuses(self) -> Statuses: ...
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def models(self) -> Models: ...
+    @property
+    def events(self) -> Events: ...
+    @property
+    def leases(self) -> Leases: ...
 
     async def next_ids(self, kind: str, count: int = 1) -> int:
         """Reserve `count` consecutive 32-bit ids; the first of them."""

@@ -1,5 +1,6 @@
 """A project: what is trained, by whom, and under which conditions."""
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -16,8 +17,12 @@ INT_MAX: Final = 2**31 - 1
 APPS: Final = ("Red", "Green", "Blue")
 """The apps of a phone that hold samples, by their number on the wire."""
 
-MODEL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+MODEL_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z"
 """A model's name is a part of an object key, so it has no slash and does not start with a dot."""
+
+
+def is_model_name(name: str) -> bool:
+    return re.fullmatch(MODEL_NAME, name) is not None
 
 
 class ProjectStatus(StrEnum):

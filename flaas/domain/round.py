@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -59,6 +60,13 @@ class Round(Struct, frozen=True, kw_only=True):
     """Of the global model that the round starts from."""
     result_sha256: str | None = None
     """Of the global model that the round made, once it is complete."""
+
+
+class Member(NamedTuple):
+    """A device of a cohort."""
+
+    device_id: int
+    username: str
 
 
 class Submission(Struct, frozen=True, kw_only=True):

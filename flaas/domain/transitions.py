@@ -13,6 +13,7 @@ from typing import Final
 from flaas.domain.decision import (
     Close,
     Complete,
+    Continue,
     Finish,
     Instruction,
     Invalidate,
@@ -25,7 +26,8 @@ from flaas.domain.decision import (
 
 class Step(StrEnum):
     COPY_INITIAL_MODEL = "copy the initial model to the first round"
-    OPEN_ROUND = "insert the round"
+    FIND_LAST_RESULT = "find the model that the last round made"
+    OPEN_ROUND = "insert the next round"
     FIX_COHORT = "write who is asked"
     BEGIN_TRAINING = "the round trains (compare-and-set)"
     QUEUE_PUSHES = "write the pushes to the outbox"
@@ -35,7 +37,6 @@ class Step(StrEnum):
     END_CLOSING = "the answers are counted (compare-and-set)"
     PUBLISH_AGGREGATE = "write the next global model from the counted updates"
     CARRY_MODEL = "write the next global model as a copy of this round's"
-    OPEN_NEXT_ROUND = "insert the next round"
     ADVANCE_PROJECT = "the project points to the next round"
     SEAL_COMPLETE = "the round is complete (compare-and-set)"
     SEAL_INVALID = "the round is invalid (compare-and-set)"
@@ -45,18 +46,19 @@ class Step(StrEnum):
 _STEPS: Final[dict[type[Instruction], tuple[Step, ...]]] = {
     Rest: (),
     Open: (Step.COPY_INITIAL_MODEL, Step.OPEN_ROUND),
+    Continue: (Step.FIND_LAST_RESULT, Step.ADVANCE_PROJECT, Step.OPEN_ROUND),
     Train: (Step.FIX_COHORT, Step.BEGIN_TRAINING),
     Notify: (Step.QUEUE_PUSHES, Step.END_NOTIFY),
     Close: (Step.BEGIN_CLOSING, Step.FREEZE_ANSWERS, Step.END_CLOSING),
     Complete: (
         Step.PUBLISH_AGGREGATE,
-        Step.OPEN_NEXT_ROUND,
+        Step.OPEN_ROUND,
         Step.ADVANCE_PROJECT,
         Step.SEAL_COMPLETE,
     ),
     Invalidate: (
         Step.CARRY_MODEL,
-        Step.OPEN_NEXT_ROUND,
+        Step.OPEN_ROUND,
         Step.ADVANCE_PROJECT,
         Step.SEAL_INVALID,
     ),

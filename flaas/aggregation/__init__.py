@@ -1,0 +1,1 @@
+"""The arithmetic of federated learning, in numpy and without I/O."""

@@ -1,0 +1,159 @@
+"""The composition root: the only module that sees both the services and what is behind them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from tornado.web import Application
+
+from flaas.domain.ports import Clock, Files, Push
+from flaas.files.directory import DirectoryFiles
+from flaas.files.s3 import S3Files
+from flaas.push.log import LogPush
+from flaas.push.pushwoosh import open_pushwoosh
+from flaas.scheduler import Scheduler
+from flaas.services.accounts import Accounts
+from flaas.services.aggregation import Aggregation
+from flaas.services.all import Services
+from flaas.services.catalogue import Catalogue
+from flaas.services.devices import Devices
+from flaas.services.outbox import OutboxSender
+from flaas.services.projects import Projects
+from flaas.services.reports import Reports
+from flaas.services.rounds import Rounds
+from flaas.services.runner import Runner
+from flaas.services.submissions import Submissions
+from flaas.services.tokens import Tokens
+from flaas.services.transitions import Transitions
+from flaas.settings import Settings, signing_secret
+from flaas.store.embedded import private_mongod
+from flaas.store.mongo import open_store
+from flaas.web.base import Context, UnknownRoute, log_request
+from flaas.web.routes import ROUTES, pattern
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything of one process, wired together. Nothing runs yet."""
+
+    settings: Settings
+    services: Services
+    scheduler: Scheduler
+
+
+def utc_now() -> datetime:
+    """In whole milliseconds: a time reads the same before and after it was stored."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[App]:
+    """Connect to everything, and close it at the end.
+
+    Raises `SettingError`, `MongodUnavailable`, `StoreUnavailable`, `FilesUnavailable`.
+    """
+    async with AsyncExitStack() as stack:
+        secret = signing_secret(settings)
+        runner = Runner()
+        stack.callback(runner.close)
+        uri = await _mongodb_uri(settings, stack)
+        keep_statuses = timedelta(days=settings.status_days)
+        store = await stack.enter_async_context(open_store(uri, keep_statuses))
+        files = await _files(settings, stack)
+        push = await _push(settings, stack)
+
+        rounds = Rounds(store, Transitions(store, files, Aggregation(files, runner)), clock)
+        outbox = OutboxSender(store, push, clock)
+        scheduler = Scheduler(
+            rounds,
+            outbox,
+            every=timedelta(seconds=settings.tick_seconds),
+            timeout=timedelta(seconds=settings.tick_timeout_seconds),
+        )
+        catalogue = Catalogue(store, files)
+        services = Services(
+            store=store,
+            files=files,
+            accounts=Accounts(store, runner, clock),
+            tokens=Tokens(
+                store,
+                clock,
+                secret,
+                access_lifetime=timedelta(days=settings.access_token_days),
+                refresh_lifetime=timedelta(days=settings.refresh_token_days),
+            ),
+            catalogue=catalogue,
+            projects=Projects(store, files, catalogue, clock, on_start=scheduler.nudge),
+            rounds=rounds,
+            outbox=outbox,
+            devices=Devices(store, files, clock, on_answer=scheduler.nudge),
+            submissions=Submissions(store, files, clock),
+            reports=Reports(store),
+        )
+        yield App(settings, services, scheduler)
+
+
+def make_web(app: App) -> tuple[Application, Context]:
+    """The Tornado application, and what its handlers share."""
+    context = Context(app.services, app.settings.upload_timeout_seconds)
+    kwargs = {"context": context}
+    application = Application(
+        [(pattern(path), handler, kwargs) for path, handler in ROUTES],
+        default_handler_class=UnknownRoute,
+        default_handler_args=kwargs,
+        log_function=log_request,
+    )
+    return application, context
+
+
+async def _mongodb_uri(settings: Settings, stack: AsyncExitStack) -> str:
+    if settings.mongodb_uri is not None:
+        if settings.jwt_secret is None:
+            log.warning("JWT_SECRET is not set: several servers on one database need the same")
+        return settings.mongodb_uri.reveal()
+    return await _enter_in_thread(stack, private_mongod(settings.data_dir))
+
+
+async def _files(settings: Settings, stack: AsyncExitStack) -> Files:
+    if settings.aws_s3_bucket_name is None:
+        return await stack.enter_async_context(DirectoryFiles.open(settings.data_dir / "files"))
+    secret = settings.aws_secret_access_key
+    return await stack.enter_async_context(
+        S3Files.open(
+            bucket=settings.aws_s3_bucket_name,
+            region=settings.aws_region,
+            access_key=settings.aws_access_key_id,
+            secret_key=secret.reveal() if secret else None,
+            endpoint_url=settings.aws_endpoint_url,
+            links=settings.s3_redirect,
+        )
+    )
+
+
+async def _push(settings: Settings, stack: AsyncExitStack) -> Push:
+    token, code = settings.pushwoosh_api_token, settings.pushwoosh_application_code
+    if token is None or code is None:
+        return LogPush()
+    return await stack.enter_async_context(
+        open_pushwoosh(settings.pushwoosh_url, token.reveal(), code)
+    )
+
+
+async def _enter_in_thread(stack: AsyncExitStack, blocking: AbstractContextManager[T]) -> T:
+    """Enter a context manager whose beginning and end block for a while."""
+
+    async def leave() -> None:
+        await asyncio.to_thread(blocking.__exit__, None, None, None)
+
+    value = await asyncio.to_thread(blocking.__enter__)
+    stack.push_async_callback(leave)
+    return value

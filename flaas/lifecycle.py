@@ -1,0 +1,103 @@
+"""From start to stop: listen, tick, and on a signal drain and close."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from flaas.app import App, make_web, open_app
+from flaas.domain.ports import Clock
+from flaas.settings import SettingError, Settings
+from flaas.web.base import Context
+
+log = logging.getLogger(__name__)
+
+_READ_BYTES: Final = 1 << 18
+"""Bodies come in pieces of at most this: large enough that a model is a few dozen."""
+
+_NO_LIMIT: Final = 1 << 62
+"""Each handler bounds its own body and says so in JSON; Tornado's bound would just hang up."""
+
+_IDLE_SECONDS: Final = 300.0
+
+
+@asynccontextmanager
+async def serving(app: App) -> AsyncIterator[str]:
+    """The URL at which `app` serves and schedules until the block ends, then drains."""
+    await _ensure_admin(app)
+    settings = app.settings
+    application, context = make_web(app)
+    server = HTTPServer(
+        application,
+        xheaders=False,
+        chunk_size=_READ_BYTES,
+        max_body_size=_NO_LIMIT,
+        idle_connection_timeout=_IDLE_SECONDS,
+    )
+    sockets = _bind(settings)
+    server.add_sockets(sockets)
+    app.scheduler.start()
+    try:
+        host, port = sockets[0].getsockname()[:2]
+        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        await _drain(app, context)
+        server.stop()
+        await server.close_all_connections()
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_app(settings) as app, serving(app) as url:
+        log.info("serving at %s", url)
+        await stop.wait()
+        log.info("stopping: requests in flight have %.0f s to finish", settings.drain_seconds)
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[tuple[App, str]]:
+    """A whole server inside this process: for the demo and the tests."""
+    opened = open_app(settings, clock) if clock else open_app(settings)
+    async with opened as app, serving(app) as url:
+        yield app, url
+
+
+def _bind(settings: Settings) -> list[socket.socket]:
+    try:
+        return bind_sockets(settings.port, settings.address)
+    except OSError as error:
+        reason = error.strerror or "cannot be bound"
+        raise SettingError(f"{settings.address}:{settings.port}: {reason}") from None
+
+
+async def _ensure_admin(app: App) -> None:
+    settings = app.settings
+    if settings.admin_username is not None and settings.admin_password is not None:
+        made = await app.services.accounts.ensure_staff(
+            settings.admin_username, settings.admin_password.reveal()
+        )
+        if made:
+            log.info("created the staff account %s", settings.admin_username)
+
+
+async def _drain(app: App, context: Context) -> None:
+    """New requests are told to come back; those in flight, and the tick, may finish."""
+    context.drain()
+    seconds = app.settings.drain_seconds
+    closing = asyncio.create_task(app.scheduler.close(seconds))
+    try:
+        async with asyncio.timeout(seconds):
+            await context.idle.wait()
+    except TimeoutError:
+        log.warning("%d requests were cut off", context.in_flight)
+    await closing

@@ -1,0 +1,1 @@
+"""Waking phones. The only package that talks to the push service."""

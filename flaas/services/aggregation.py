@@ -1,0 +1,107 @@
+"""From submitted files to the next global model."""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from flaas.aggregation.fedavg import FedAvg
+from flaas.aggregation.update import PARAMETER_BYTES, as_parameters
+from flaas.domain.ports import FileMissing, Files
+from flaas.domain.round import Participant, Round, global_model_key, update_key
+from flaas.services.runner import Runner
+
+_WRITE_PARAMETERS: Final = 1 << 18
+"""A megabyte a write."""
+
+
+class UpdatesDamaged(Exception):
+    """Files in the store are not what their devices submitted: device id → what is wrong."""
+
+    def __init__(self, damage: dict[int, str]) -> None:
+        super().__init__(f"{len(damage)} updates are damaged in the file store")
+        self.damage = damage
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    files: Files
+    runner: Runner
+
+    async def publish(
+        self, round_: Round, participants: Sequence[Participant], parameters: int
+    ) -> str:
+        """Write the mean of the participants' updates as the next round's model; its SHA-256.
+
+        `participants`, at least one, come in the order of their device ids. The same
+        participants give the same bytes. Raises `UpdatesDamaged`, and writes nothing then.
+        """
+        average = FedAvg(parameters)
+        intact = True
+        for participant in participants:
+            intact = intact and await self._add(average, round_, participant, parameters)
+        model = await self.runner.run(average.model) if intact else None
+        # Updates were finite when they came, and so is the mean of finite numbers.
+        if model is None or not await self.runner.run(lambda: bool(np.isfinite(model).all())):
+            raise UpdatesDamaged(await self._damage(round_, participants))
+        digest = hashlib.sha256()
+        async with self.files.create(global_model_key(round_.project_id, round_.number + 1)) as out:
+            for start in range(0, parameters, _WRITE_PARAMETERS):
+                piece = model[start : start + _WRITE_PARAMETERS].tobytes()
+                digest.update(piece)
+                await out.write(piece)
+            await out.commit()
+        return digest.hexdigest()
+
+    async def _add(
+        self, average: FedAvg, round_: Round, participant: Participant, parameters: int
+    ) -> bool:
+        """False where the file is missing or of another length."""
+        key = update_key(round_.project_id, round_.number, participant.device_id)
+        offset = 0
+        try:
+            async for piece in _whole_parameters(self.files.read(key)):
+                values = as_parameters(piece)
+                if offset + len(values) > parameters:
+                    return False
+                await self.runner.run(average.add, offset, values)
+                offset += len(values)
+        except FileMissing:
+            return False
+        if offset != parameters:
+            return False
+        await self.runner.run(average.end_update)
+        return True
+
+    async def _damage(self, round_: Round, participants: Sequence[Participant]) -> dict[int, str]:
+        """Which files are not what was submitted. Only read again when an aggregate failed."""
+        damage: dict[int, str] = {}
+        for participant in participants:
+            digest = hashlib.sha256()
+            key = update_key(round_.project_id, round_.number, participant.device_id)
+            try:
+                async for piece in self.files.read(key):
+                    digest.update(piece)
+            except FileMissing:
+                damage[participant.device_id] = "the file is missing"
+                continue
+            submission = participant.submission
+            if submission is None or digest.hexdigest() != submission.sha256:
+                damage[participant.device_id] = "the file is not what was submitted"
+        return damage
+
+
+async def _whole_parameters(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes, cut between parameters. A rest at the end is passed on as it is missing:
+    the length tells."""
+    rest = b""
+    async for piece in pieces:
+        data = rest + piece if rest else piece
+        whole = len(data) - len(data) % PARAMETER_BYTES
+        rest = data[whole:]
+        yield data[:whole] if rest else data
+    if rest:
+        # Half a parameter: made whole, so that the count comes out one too many.
+        yield rest.ljust(PARAMETER_BYTES, b"\0")

@@ -1,0 +1,1 @@
+"""Everything that is remembered, in MongoDB. The only package that knows Motor."""

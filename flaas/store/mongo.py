@@ -1,0 +1,136 @@
+"""The store as a whole: the connection, the collections, the indexes, the counters."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Final
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+
+from flaas.store.documents import Database, Repository
+from flaas.store.leases import MongoLeases
+from flaas.store.outbox import MongoOutbox
+from flaas.store.participants import MongoParticipants
+from flaas.store.projects import MongoProjects
+from flaas.store.records import MongoEvents, MongoModels, MongoStatuses
+from flaas.store.rounds import MongoRounds
+from flaas.store.tokens import MongoRefreshTokens
+from flaas.store.users import MongoUsers
+
+DEFAULT_DATABASE: Final = "flaas"
+
+_AWAY_AFTER_MS: Final = 5_000
+"""How long a call looks for the database before it gives up. A request waits no longer."""
+
+
+class StoreUnavailable(Exception):
+    """One sentence that says why; without the URI, which holds a password."""
+
+
+def _indexes(keep_statuses: timedelta) -> dict[str, list[IndexModel]]:
+    """Every index there is. Each serves the queries of its collection's module."""
+    return {
+        "users": [
+            IndexModel("username", unique=True),
+            IndexModel("device_id", unique=True),
+            IndexModel([("project_id", ASCENDING), ("last_status.at", ASCENDING)]),
+        ],
+        "refresh_tokens": [
+            IndexModel("predecessor"),
+            IndexModel("expires", expireAfterSeconds=0),
+        ],
+        "projects": [
+            IndexModel("title", unique=True),
+            IndexModel("status"),
+            IndexModel("model"),
+        ],
+        "rounds": [
+            IndexModel([("project_id", ASCENDING), ("number", ASCENDING)], unique=True),
+            IndexModel("request_id", unique=True),
+        ],
+        "participants": [
+            IndexModel([("round_id", ASCENDING), ("device_id", ASCENDING)], unique=True),
+            IndexModel(
+                [("round_id", ASCENDING), ("requested", ASCENDING), ("reported_at", ASCENDING)]
+            ),
+        ],
+        "device_statuses": [
+            IndexModel([("user_id", ASCENDING), ("at", DESCENDING)]),
+            IndexModel("at", expireAfterSeconds=int(keep_statuses.total_seconds())),
+        ],
+        "outbox": [IndexModel([("state", ASCENDING), ("due", ASCENDING)]), IndexModel("round_id")],
+        "events": [IndexModel("at")],
+    }
+
+
+class _Counters(Repository):
+    collection_name = "counters"
+
+    async def next_ids(self, kind: str, count: int) -> int:
+        document = await self._collection.find_one_and_update(
+            {"_id": kind},
+            {"$inc": {"last": count}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        return int(document["last"]) - count + 1
+
+    async def ping(self) -> None:
+        await self._collection.database.command("ping")
+
+
+class MongoStore:
+    """Implements `domain.ports.Store`."""
+
+    def __init__(self, database: Database) -> None:
+        self.users = MongoUsers(database)
+        self.refresh_tokens = MongoRefreshTokens(database)
+        self.projects = MongoProjects(database)
+        self.rounds = MongoRounds(database)
+        self.participants = MongoParticipants(database)
+        self.statuses = MongoStatuses(database)
+        self.outbox = MongoOutbox(database)
+        self.models = MongoModels(database)
+        self.events = MongoEvents(database)
+        self.leases = MongoLeases(database)
+        self._counters = _Counters(database)
+
+    async def next_ids(self, kind: str, count: int = 1) -> int:
+        return await self._counters.next_ids(kind, count)
+
+    async def ping(self) -> None:
+        await self._counters.ping()
+
+
+@asynccontextmanager
+async def open_store(uri: str, keep_statuses: timedelta) -> AsyncIterator[MongoStore]:
+    """Connect, make the indexes, close at the end. Raises `StoreUnavailable`."""
+    try:
+        client: Any = AsyncIOMotorClient(
+            uri,
+            appname="flaas",
+            tz_aware=True,
+            # What was acknowledged survives a killed mongod.
+            w="majority",
+            journal=True,
+            serverSelectionTimeoutMS=_AWAY_AFTER_MS,
+            connectTimeoutMS=_AWAY_AFTER_MS,
+        )
+    except (InvalidURI, ConfigurationError, ValueError):
+        raise StoreUnavailable("MONGODB_URI is not a MongoDB URI") from None
+    try:
+        database = client.get_default_database(DEFAULT_DATABASE)
+        try:
+            for name, indexes in _indexes(keep_statuses).items():
+                await database[name].create_indexes(indexes)
+        except OperationFailure as error:
+            raise StoreUnavailable(
+                f"MongoDB refuses to work with database {database.name!r} ({error.code})"
+            ) from error
+        except PyMongoError:
+            raise StoreUnavailable("there is no MongoDB where MONGODB_URI points to") from None
+        yield MongoStore(database)
+    finally:
+        client.close()

@@ -1,0 +1,165 @@
+"""Devices' parts in rounds: one document a (round, device), so that a repeat finds the first."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from pymongo import ReturnDocument, UpdateOne
+
+from flaas.domain.device import User
+from flaas.domain.round import JoinStatus, Member, Participant, Results, Submission
+from flaas.store.documents import Document, Repository, dump, load, load_optional
+
+_BULK: Final = 1000
+
+_CLAIM_LASTS: Final = timedelta(minutes=5)
+"""A claim whose upload was never heard of again. The same bytes take it over at once."""
+
+_ANSWERED: Final[Document] = {
+    "requested": True,
+    "reported_at": {"$ne": None},
+    "counted": {"$ne": False},
+}
+
+
+class MongoParticipants(Repository):
+    collection_name = "participants"
+
+    async def get(self, round_id: int, device_id: int) -> Participant | None:
+        document = await self._collection.find_one(_key(round_id, device_id))
+        return load_optional(Participant, document)
+
+    async def all(self, round_id: int) -> list[Participant]:
+        found = self._collection.find({"round_id": round_id}).sort("device_id")
+        participants = [load(Participant, document) async for document in found]
+        joined = [one for one in participants if one.joined_at is not None]
+        joined.sort(key=lambda one: (one.joined_at, one.device_id))
+        return joined + [one for one in participants if one.joined_at is None]
+
+    async def fix_cohort(self, round_id: int, cohort: Sequence[Member]) -> None:
+        # An earlier try may have asked others. Nobody was told yet, so it is as if it never was.
+        await self._collection.update_many({"round_id": round_id}, {"$set": {"requested": False}})
+        for start in range(0, len(cohort), _BULK):
+            await self._collection.bulk_write(
+                [
+                    UpdateOne(
+                        _key(round_id, member.device_id),
+                        {"$set": {"requested": True, "username": member.username}},
+                        upsert=True,
+                    )
+                    for member in cohort[start : start + _BULK]
+                ],
+                ordered=False,
+            )
+        nobody = {"round_id": round_id, "requested": False, "joined_at": None}
+        await self._collection.delete_many(nobody)
+
+    async def cohort(self, round_id: int) -> AsyncIterator[Member]:
+        query = {"round_id": round_id, "requested": True}
+        fields = {"device_id": 1, "username": 1}
+        async for document in self._collection.find(query, fields).sort("device_id"):
+            yield Member(document["device_id"], document["username"])
+
+    async def join(self, round_id: int, user: User, status: JoinStatus, now: datetime) -> None:
+        # A pipeline, because the first join's time stays and only the status moves.
+        await self._collection.update_one(
+            _key(round_id, user.device_id),
+            [
+                {
+                    "$set": {
+                        "username": {"$literal": user.username},
+                        "requested": {"$ifNull": ["$requested", False]},
+                        "joined_at": {"$ifNull": ["$joined_at", now]},
+                        "join_status": status.value,
+                    }
+                }
+            ],
+            upsert=True,
+        )
+
+    async def reserve(
+        self, round_id: int, device_id: int, sha256: str, now: datetime
+    ) -> Participant | None:
+        free = [
+            {"claim": None},
+            {"claim.sha256": sha256},
+            {"claim.at": {"$lt": now - _CLAIM_LASTS}},
+        ]
+        document = await self._collection.find_one_and_update(
+            {
+                **_key(round_id, device_id),
+                "requested": True,
+                "reported_at": None,
+                "counted": None,
+                "$or": free,
+            },
+            {"$set": {"claim": {"sha256": sha256, "at": now}}},
+            return_document=ReturnDocument.AFTER,
+        )
+        return load_optional(Participant, document)
+
+    async def submit(self, round_id: int, device_id: int, submission: Submission) -> bool:
+        key = _key(round_id, device_id)
+        result = await self._collection.update_one(
+            {**key, "claim.sha256": submission.sha256},
+            {"$set": {"submission": dump(submission)}, "$unset": {"claim": ""}},
+        )
+        if result.matched_count:
+            return True
+        # The same bytes, sent twice at once, may have been recorded by the other of the two.
+        same = {**key, "submission.sha256": submission.sha256}
+        return await self._collection.find_one(same, {"_id": 1}) is not None
+
+    async def release(self, round_id: int, device_id: int, sha256: str) -> None:
+        claimed = {**_key(round_id, device_id), "claim.sha256": sha256}
+        await self._collection.update_one(claimed, {"$unset": {"claim": ""}})
+
+    async def report(self, round_id: int, device_id: int, now: datetime) -> Participant | None:
+        await self._collection.update_one(
+            {
+                **_key(round_id, device_id),
+                "submission": {"$ne": None},
+                "claim": None,
+                "reported_at": None,
+                "counted": None,
+            },
+            {"$set": {"reported_at": now}},
+        )
+        return await self.get(round_id, device_id)
+
+    async def freeze(self, round_id: int) -> None:
+        # One update a document, atomic there: whoever reports at this moment either counts or
+        # is told that the round is over, never both.
+        reported = {"$ne": [{"$ifNull": ["$reported_at", None]}, None]}
+        undecided = {"round_id": round_id, "counted": None}
+        await self._collection.update_many(undecided, [{"$set": {"counted": reported}}])
+
+    async def reject(self, round_id: int, device_id: int, reason: str) -> None:
+        values = {"counted": False, "rejected": reason}
+        await self._collection.update_one(_key(round_id, device_id), {"$set": values})
+
+    async def tally(self, round_id: int) -> tuple[int, int]:
+        query = {"round_id": round_id, "requested": True}
+        asked = await self._collection.count_documents(query)
+        answered = await self._collection.count_documents({"round_id": round_id, **_ANSWERED})
+        return int(asked), int(answered)
+
+    async def all_answered(self, round_id: int) -> bool:
+        silent = {"round_id": round_id, "requested": True, "reported_at": None}
+        return await self._collection.find_one(silent, {"_id": 1}) is None
+
+    async def counted(self, round_id: int) -> list[Participant]:
+        query = {"round_id": round_id, **_ANSWERED}
+        found = self._collection.find(query).sort("device_id")
+        return [load(Participant, document) async for document in found]
+
+    async def record_results(self, round_id: int, device_id: int, results: Results) -> None:
+        values = {"results": dump(results)}
+        await self._collection.update_one(_key(round_id, device_id), {"$set": values})
+
+    async def delete_all(self, round_ids: Sequence[int]) -> None:
+        await self._collection.delete_many({"round_id": {"$in": list(round_ids)}})
+
+
+def _key(round_id: int, device_id: int) -> Document:
+    return {"round_id": round_id, "device_id": device_id}

@@ -1,0 +1,89 @@
+"""Accounts, and the devices behind them."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from flaas.domain.device import DeviceDetails, DeviceStatus, User
+from flaas.domain.ports import AlreadyExists
+from flaas.store.documents import Document, Repository, dump, load, load_optional
+
+
+class MongoUsers(Repository):
+    collection_name = "users"
+
+    async def get(self, user_id: int) -> User | None:
+        return load_optional(User, await self._collection.find_one({"_id": user_id}))
+
+    async def by_username(self, username: str) -> User | None:
+        return load_optional(User, await self._collection.find_one({"username": username}))
+
+    async def names_taken(self, usernames: Sequence[str]) -> list[str]:
+        query = {"username": {"$in": list(usernames)}}
+        found = self._collection.find(query, {"username": 1}).sort("_id")
+        return [document["username"] async for document in found]
+
+    async def insert(self, users: Sequence[User]) -> None:
+        documents = [dump(user) for user in users]
+        try:
+            await self._collection.insert_many(documents)
+        except (BulkWriteError, DuplicateKeyError) as error:
+            # Only ours have these ids, so what came before the taken name is taken back.
+            ids = [document["_id"] for document in documents]
+            await self._collection.delete_many({"_id": {"$in": ids}})
+            raise AlreadyExists from error
+
+    async def replace_credentials(self, user: User) -> None:
+        values = {
+            "password_hash": user.password_hash,
+            "is_staff": user.is_staff,
+            "is_active": user.is_active,
+            "tokens_valid_from": user.tokens_valid_from,
+        }
+        await self._collection.update_one({"_id": user.id}, {"$set": values})
+
+    async def upgrade_hash(self, user_id: int, old: str, new: str) -> None:
+        query = {"_id": user_id, "password_hash": old}
+        await self._collection.update_one(query, {"$set": {"password_hash": new}})
+
+    async def assign(self, prefix: str, project_id: int) -> int:
+        members = _prefixed(prefix)
+        result = await self._collection.update_many(members, {"$set": {"project_id": project_id}})
+        if not result.matched_count:
+            return 0
+        others = {"project_id": project_id, "username": {"$not": members["username"]}}
+        await self._collection.update_many(others, {"$set": {"project_id": None}})
+        return int(result.matched_count)
+
+    async def unassign(self, project_id: int) -> None:
+        query = {"project_id": project_id}
+        await self._collection.update_many(query, {"$set": {"project_id": None}})
+
+    async def registered(self, project_id: int) -> int:
+        query = {"project_id": project_id, "is_active": True}
+        return int(await self._collection.count_documents(query))
+
+    async def reporting_since(self, project_id: int, since: datetime) -> AsyncIterator[User]:
+        query = {
+            "project_id": project_id,
+            "last_status.at": {"$gte": since},
+            "is_active": True,
+        }
+        async for document in self._collection.find(query).sort("device_id"):
+            yield load(User, document)
+
+    async def record_status(
+        self, user_id: int, status: DeviceStatus, details: DeviceDetails | None
+    ) -> None:
+        values: Document = {"last_status": dump(status)}
+        if details is not None:
+            values["device"] = dump(details)
+        older = {"_id": user_id, "last_status.at": {"$not": {"$gt": status.at}}}
+        await self._collection.update_one(older, {"$set": values})
+
+
+def _prefixed(prefix: str) -> Document:
+    """Users that a prefix speaks of. Staff are not devices, whatever they are called."""
+    return {"username": re.compile("^" + re.escape(prefix)), "is_staff": False}

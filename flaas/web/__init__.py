@@ -1,0 +1,1 @@
+"""HTTP: handlers parse, authorise, call one service, and write."""

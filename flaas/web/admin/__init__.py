@@ -1,0 +1,1 @@
+"""What operators call with curl, and later with a browser."""

@@ -1,0 +1,62 @@
+"""Signing in, and staying so."""
+
+from urllib.parse import parse_qsl
+
+from flaas.domain.errors import Invalid, Malformed, WrongMediaType
+from flaas.web.base import Access, Handler, allow, read_json
+
+_FORM = "application/x-www-form-urlencoded"
+
+
+class _TokenHandler(Handler):
+    def fields(self, *names: str) -> list[str]:
+        """These text fields of the form or the JSON object. Raises `Invalid`."""
+        given = self._read()
+        wrong: dict[str, list[str]] = {}
+        values = []
+        for name in names:
+            value = given.get(name)
+            if value is None:
+                wrong[name] = ["This field is required."]
+            elif not isinstance(value, str):
+                wrong[name] = ["Not a valid string."]
+            elif not value.strip():
+                wrong[name] = ["This field may not be blank."]
+            else:
+                values.append(value)
+        if wrong:
+            raise Invalid(wrong)
+        return values
+
+    def _read(self) -> dict[str, object]:
+        if self.media_type in (_FORM, "") and not self.body.lstrip().startswith(b"{"):
+            try:
+                pairs = parse_qsl(
+                    self.body.decode(), keep_blank_values=True, errors="strict", max_num_fields=20
+                )
+            except ValueError:
+                raise Malformed("The form cannot be read.") from None
+            return dict(pairs)
+        if self.media_type not in ("application/json", ""):
+            raise WrongMediaType("Send a form or JSON.")
+        document = read_json(self.body)
+        if not isinstance(document, dict):
+            raise Malformed("Expected a JSON object.")
+        return document
+
+
+class Token(_TokenHandler):
+    @allow(Access.PUBLIC)
+    async def post(self) -> None:
+        username, password = self.fields("username", "password")
+        user = await self.services.accounts.authenticate(username, password)
+        self.write_json(self.services.tokens.issue(user))
+
+
+class TokenRefresh(_TokenHandler):
+    """Never answers 401: on that the app would call this very route again, without end."""
+
+    @allow(Access.PUBLIC)
+    async def post(self) -> None:
+        (refresh,) = self.fields("refresh")
+        self.write_json(await self.services.tokens.refresh(refresh))

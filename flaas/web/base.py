@@ -1,0 +1,358 @@
+"""What every handler is: who may call it, how a body comes in, how an error goes out.
+
+Every handler streams its body, so that the caller is known and the verdict is made before the
+body is read, and each has a limit of its own. A phone that is refused in the middle of an
+upload must be able to read why: the answer is sent at once, the rest of the body is discarded
+within bounds, and only then does the connection end.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, ClassVar, Final, TypeVar, cast
+
+import msgspec
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPServerRequest
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from flaas.domain.device import User
+from flaas.domain.errors import (
+    Forbidden,
+    Malformed,
+    NotAuthenticated,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    WrongMediaType,
+)
+from flaas.domain.project import INT_MAX
+from flaas.services.all import Services
+from flaas.web import errors
+
+log = logging.getLogger(__name__)
+
+JSON_BYTES_MAX: Final = 1 << 20
+
+_BODY_SECONDS: Final = 60.0
+"""A JSON body that takes longer to arrive is given up."""
+
+_DRAIN_SECONDS: Final = 5.0
+"""How long a refused body is read on."""
+
+_VERBS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+_ACCESS: Final[dict[Callable[..., Any], "Access"]] = {}
+
+
+class Access(Enum):
+    """Who may call."""
+
+    PUBLIC = auto()
+    """Anybody. A token that is sent along is not looked at, be it good or expired."""
+    SIGNED_IN = auto()
+    """Phones and staff."""
+    STAFF = auto()
+
+
+def allow(access: Access) -> Callable[[Verb], Verb]:
+    """Declares who may call a verb's method."""
+
+    def declare(method: Verb) -> Verb:
+        _ACCESS[method] = access
+        return method
+
+    return declare
+
+
+def _declared(handler: type, method: Callable[..., Any]) -> Access:
+    try:
+        return _ACCESS[method]
+    except KeyError:
+        raise TypeError(
+            f"{handler.__name__}.{method.__name__} does not say who may call it"
+        ) from None
+
+
+@dataclass(slots=True)
+class Context:
+    """What handlers share."""
+
+    services: Services
+    upload_seconds: float
+    """How long a model or samples file may take to arrive."""
+    in_flight: int = 0
+    """Requests that are being handled."""
+    draining: bool = False
+    """New requests are told to come back later."""
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while the server drains and no request is in flight."""
+
+    def enter(self) -> None:
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        self.in_flight -= 1
+        if self.draining and not self.in_flight:
+            self.idle.set()
+
+    def drain(self) -> None:
+        self.draining = True
+        if not self.in_flight:
+            self.idle.set()
+
+
+@stream_request_body
+class Handler(RequestHandler):
+    """Base of all handlers.
+
+    Each verb's method says who may call it, with `allow`; a verb without a method is answered
+    with 405. `body_limit` is in bytes, `body_seconds` bounds the time a body may take.
+    """
+
+    access: ClassVar[Mapping[str, Access]] = {}
+    """Verb → who may call it, gathered from the methods."""
+    body_limit: ClassVar[int] = JSON_BYTES_MAX
+    realm: ClassVar[str] = 'Bearer realm="api"'
+
+    user: User
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.access = {
+            verb: _declared(cls, getattr(cls, verb.lower()))
+            for verb in _VERBS
+            if getattr(cls, verb.lower()) is not getattr(RequestHandler, verb.lower())
+        }
+
+    def initialize(self, context: Context) -> None:
+        self.context = context
+        self.services = context.services
+        context.enter()
+        self._counted = True
+        self._body = bytearray()
+        self._refused = False
+        self._drained = 0
+        self._drain_end: asyncio.TimerHandle | None = None
+
+    # --- the way of a request ---
+
+    async def prepare(self) -> None:
+        try:
+            self._check_open()
+            await self._authorise()
+            self._connection.set_body_timeout(self.body_seconds)
+            await self.begin()
+        except Exception as error:
+            self._refuse(error)
+
+    async def begin(self) -> None:
+        """The caller may call; the body is not read yet. Raise to refuse it."""
+        if (self.announced_length or 0) > self.body_limit:
+            raise TooLarge(f"At most {self.body_limit} bytes are taken here.")
+
+    async def data_received(self, chunk: bytes) -> None:
+        if self._refused:
+            self._drained += len(chunk)
+            if self._drained > self.drain_limit and not self._finished:
+                self.finish()
+            return
+        try:
+            await self.receive(chunk)
+        except Exception as error:
+            # Raised from here, it would reach Tornado's connection and not the client.
+            self._refuse(error)
+
+    async def receive(self, piece: bytes) -> None:
+        """The next piece of an admitted body."""
+        if len(self._body) + len(piece) > self.body_limit:
+            raise TooLarge(f"At most {self.body_limit} bytes are taken here.")
+        self._body += piece
+
+    @property
+    def body_seconds(self) -> float:
+        return _BODY_SECONDS
+
+    @property
+    def drain_limit(self) -> int:
+        """How many bytes of a refused body are read on."""
+        return self.body_limit
+
+    def on_finish(self) -> None:
+        self._end()
+
+    def on_connection_close(self) -> None:
+        self.abandon()
+        self._end()
+
+    def abandon(self) -> None:
+        """The body will not become whole, or is not wanted."""
+
+    def _end(self) -> None:
+        if self._drain_end is not None:
+            self._drain_end.cancel()
+        if self._counted:
+            self._counted = False
+            self.context.leave()
+
+    def _check_open(self) -> None:
+        if self.context.draining:
+            self.set_header("Connection", "close")
+            raise Unavailable("The server is stopping; try again in a moment.")
+
+    # --- who calls ---
+
+    async def _authorise(self) -> None:
+        access = self.access.get(self.request.method or "")
+        if access is None:
+            self.set_header("Allow", ", ".join(self.access))
+            raise HTTPError(405)
+        if access is Access.PUBLIC:
+            return
+        self.user = await self.authenticate()
+        if access is Access.STAFF and not self.user.is_staff:
+            raise Forbidden("You do not have permission to perform this action.")
+
+    async def authenticate(self) -> User:
+        """The caller. Raises `NotAuthenticated`."""
+        scheme, _, credentials = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise NotAuthenticated("Authentication credentials were not provided.")
+        return await self.services.tokens.user_of(credentials.strip())
+
+    async def authenticate_basic(self, credentials: str) -> User:
+        """The caller by name and password, as HTTP Basic sends them."""
+        try:
+            decoded = base64.b64decode(credentials.strip(), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise NotAuthenticated("The Authorization header cannot be read.") from None
+        username, _, password = decoded.partition(":")
+        return await self.services.accounts.authenticate(username, password)
+
+    # --- what comes in ---
+
+    @property
+    def announced_length(self) -> int | None:
+        """`Content-Length`, None where the body comes in chunks or there is none."""
+        text = self.request.headers.get("Content-Length", "")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    @property
+    def body(self) -> bytes:
+        return bytes(self._body)
+
+    def json(self) -> Any:
+        """The body. Raises `WrongMediaType`, `Malformed`."""
+        if self.media_type not in ("application/json", ""):
+            raise WrongMediaType("Send JSON (Content-Type: application/json).")
+        return read_json(self.body)
+
+    @property
+    def media_type(self) -> str:
+        return self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def number(self, text: str) -> int:
+        """An id or a number of the path; one that no phone could hold names nothing."""
+        if len(text) > len(str(INT_MAX)) or int(text) > INT_MAX:
+            raise NotFound("There is no such thing.")
+        return int(text)
+
+    # --- what goes out ---
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")
+
+    def write_json(self, value: Any, status: int = 200) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(msgspec.json.encode(value))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        self._write_error_body(kwargs.get("exc_info", (None, None))[1], status_code)
+        self.finish()
+
+    def _write_error_body(self, error: BaseException | None, status: int) -> None:
+        answer = errors.answer(error, status)
+        body = msgspec.json.encode(answer.body)
+        self.set_status(answer.status)
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Content-Length", str(len(body)))
+        if answer.status == 401:
+            self.set_header("WWW-Authenticate", self.realm)
+        for name, value in answer.headers.items():
+            self.set_header(name, value)
+        self.write(body)
+
+    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
+        if not errors.is_expected(value):
+            super().log_exception(typ, value, tb)
+
+    # --- refusals ---
+
+    def _refuse(self, error: Exception) -> None:
+        """Answer now, and read on what is still coming before the connection ends."""
+        if not errors.is_expected(error):
+            log.error("%s failed", self._request_summary(), exc_info=error)
+        self._refused = True
+        self.abandon()
+        self._write_error_body(error, 500)
+        if not self._has_body():
+            self.finish()
+            return
+        self.flush()
+        # Tornado runs the verb once the body is over; all that is left for it is to conclude.
+        setattr(self, (self.request.method or "").lower(), self._conclude)
+        loop = asyncio.get_running_loop()
+        self._drain_end = loop.call_later(_DRAIN_SECONDS, self._conclude)
+
+    def _conclude(self, *_: Any, **__: Any) -> None:
+        if not self._finished:
+            self.finish()
+
+    def _has_body(self) -> bool:
+        chunked = "Transfer-Encoding" in self.request.headers
+        return chunked or (self.announced_length or 0) > 0
+
+    @property
+    def _connection(self) -> HTTP1Connection:
+        return cast(HTTP1Connection, self.request.connection)
+
+
+def read_json(body: bytes) -> Any:
+    """Raises `Malformed`."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Malformed("The body is not valid JSON.") from None
+
+
+class UnknownRoute(Handler):
+    """All that no route matches."""
+
+    async def prepare(self) -> None:
+        self._refuse(NotFound("There is nothing at this address."))
+
+
+def log_request(handler: RequestHandler) -> None:
+    """One line a request. Paths hold no secrets: tokens travel in headers and bodies."""
+    request: HTTPServerRequest = handler.request
+    status = handler.get_status()
+    milliseconds = 1000 * request.request_time()
+    level = logging.INFO if status < 400 else logging.WARNING
+    logging.getLogger("flaas.access").log(
+        level if status < 500 else logging.ERROR,
+        "%d %s %s %s %.1fms",
+        status,
+        request.method,
+        request.path,
+        request.remote_ip,
+        milliseconds,
+    )

@@ -1,0 +1,47 @@
+"""Sending files."""
+
+from flaas.domain.errors import NotFound
+from flaas.web.base import Handler
+from flaas.web.ranges import Unsatisfiable, requested_part
+
+
+async def send_file(handler: Handler, key: str) -> None:
+    """Answer with a file: by a redirect where the store has links of its own, else its bytes.
+
+    Raises `NotFound`.
+    """
+    files = handler.services.files
+    info = await files.stat(key)
+    if info is None:
+        raise NotFound("There is no such file.")
+    link = await files.link(key)
+    if link is not None:
+        handler.redirect(link, status=302)
+        return
+    etag = f'"{info.etag}"'
+    handler.set_header("ETag", etag)
+    handler.set_header("Accept-Ranges", "bytes")
+    handler.set_header("Content-Type", "application/octet-stream")
+    if handler.check_etag_header():
+        handler.set_status(304)
+        handler.finish()
+        return
+    headers = handler.request.headers
+    unchanged = headers.get("If-Range", etag) == etag
+    try:
+        part = requested_part(headers.get("Range") if unchanged else None, info.size)
+    except Unsatisfiable:
+        handler.set_status(416)
+        handler.set_header("Content-Range", f"bytes */{info.size}")
+        handler.finish()
+        return
+    start, end = part or (0, info.size)
+    if part is not None:
+        handler.set_status(206)
+        handler.set_header("Content-Range", f"bytes {start}-{end - 1}/{info.size}")
+    handler.set_header("Content-Length", str(end - start))
+    async for piece in files.read(key, start, end):
+        handler.write(piece)
+        # Waits for the client, so a slow one holds one piece and not the file.
+        await handler.flush()
+    handler.finish()
