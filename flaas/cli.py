@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from rich.console import Console
 
 from flaas import lifecycle, settings
 from flaas.app import App, open_app
 from flaas.domain.errors import FlaasError
+from flaas.domain.project import DatasetType, TrainingMode
 from flaas.files.errors import FilesUnavailable
 from flaas.services.incoming import Incoming
 from flaas.store.embedded import MongodUnavailable
@@ -215,6 +217,31 @@ async def upload_samples(opened: App, directory: Path) -> None:
             records += await _upload(incoming, file)
             advance(1)
     click.echo(f"{len(found)} file(s) with {records} samples uploaded.")
+
+
+@commands.command()
+@click.option("--devices", default=8, show_default=True, type=click.IntRange(1, 2000))
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--training-mode",
+    default=TrainingMode.BASELINE.value,
+    show_default=True,
+    type=click.Choice(list(TrainingMode)),
+)
+@click.option(
+    "--dataset-type",
+    default=DatasetType.IID.value,
+    show_default=True,
+    type=click.Choice(list(DatasetType)),
+)
+@click.option("--keep", is_flag=True, help="Stay up afterwards and print the address.")
+def demo(devices: int, rounds: int, training_mode: str, dataset_type: str, keep: bool) -> None:
+    """Train a real model with simulated phones, in one process, and show how it goes."""
+    from flaas.demo import Demo  # the fleet's modules are not needed to serve
+
+    _log_to_stderr(logging.WARNING)
+    shown = Demo(devices, rounds, TrainingMode(training_mode), DatasetType(dataset_type), keep)
+    asyncio.run(shown.run(Console()))
 
 
 async def _upload(
