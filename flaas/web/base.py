@@ -298,17 +298,15 @@ class Handler(RequestHandler):
     # --- refusals ---
 
     def _refuse(self, error: Exception) -> None:
-        """Answer now, and read on what is still coming before the connection ends."""
+        """Answer now, and read on what is still coming before the request ends."""
         if not errors.is_expected(error):
             log.error("%s failed", self._request_summary(), exc_info=error)
         self._refused = True
         self.abandon()
         self._write_error_body(error, 500)
-        if not self._has_body():
-            self.finish()
-            return
         self.flush()
-        # Tornado runs the verb once the body is over; all that is left for it is to conclude.
+        # To finish before the body is read would close the connection. Tornado runs the verb once
+        # the body is over, if there is one: all that is left for it is to conclude.
         setattr(self, (self.request.method or "").lower(), self._conclude)
         loop = asyncio.get_running_loop()
         self._drain_end = loop.call_later(_DRAIN_SECONDS, self._conclude)
@@ -316,10 +314,6 @@ class Handler(RequestHandler):
     def _conclude(self, *_: Any, **__: Any) -> None:
         if not self._finished:
             self.finish()
-
-    def _has_body(self) -> bool:
-        chunked = "Transfer-Encoding" in self.request.headers
-        return chunked or (self.announced_length or 0) > 0
 
     @property
     def _connection(self) -> HTTP1Connection:
