@@ -1,0 +1,1 @@
+"""Where model files are: a local directory or an S3 bucket, behind `domain.ports.Files`."""

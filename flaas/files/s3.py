@@ -1,0 +1,205 @@
+"""Files in a bucket of Amazon S3, or of a store that speaks its protocol."""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final, Self
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+
+from flaas.domain.ports import FileInfo, FileMissing, FileWriter
+from flaas.files.errors import FilesUnavailable
+from flaas.files.keys import check_folder, check_key, check_prefix
+from flaas.files.s3_errors import S3_FAULTS, away, code, translated
+from flaas.files.s3_writer import S3Writer
+
+PIECE: Final = 1024 * 1024
+"""Bytes that are handed on at a time."""
+
+_BUCKET_REASONS: Final = {
+    "404": "it does not exist",
+    "NoSuchBucket": "it does not exist",
+    "403": "access is refused",
+}
+
+
+class S3Files:
+    """A `Files` in one bucket. Raises `errors.Unavailable` where the store fails, and ValueError
+    for a bad key."""
+
+    def __init__(self, client: Any, bucket: str, link_seconds: int | None) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._link_seconds = link_seconds
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        *,
+        bucket: str,
+        region: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        endpoint_url: str | None = None,
+        link_seconds: int = 900,
+        links: bool = True,
+    ) -> AsyncIterator[Self]:
+        """Connect, see that the bucket is there, close at the end. Raises `FilesUnavailable`.
+
+        Without keys, the usual places of AWS credentials are searched. Without `links`, clients
+        get the files through the server.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                client = await stack.enter_async_context(
+                    get_session().create_client(
+                        "s3",
+                        region_name=region,
+                        endpoint_url=endpoint_url,
+                        aws_access_key_id=access_key,
+                        aws_secret_access_key=secret_key,
+                        config=_config(path_style=endpoint_url is not None),
+                    )
+                )
+                client.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
+                await client.head_bucket(Bucket=bucket)
+            # botocore raises ValueError for an endpoint that is no URL.
+            except (*S3_FAULTS, ValueError) as error:
+                reason = _BUCKET_REASONS.get(code(error), str(error))
+                raise FilesUnavailable(f"bucket {bucket!r} cannot be used: {reason}") from error
+            yield cls(client, bucket, link_seconds if links else None)
+
+    @asynccontextmanager
+    async def create(self, key: str) -> AsyncIterator[FileWriter]:
+        check_key(key)
+        writer = S3Writer(self._client, self._bucket, key)
+        try:
+            yield writer
+        finally:
+            await asyncio.shield(writer.discard())
+
+    async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        check_key(key)
+        if end is not None and end <= start:
+            # HTTP has no words for an empty range: a store would send the whole file.
+            if await self.stat(key) is None:
+                raise FileMissing(key)
+            return
+        last = "" if end is None else end - 1
+        with translated(key):
+            try:
+                answer = await self._client.get_object(
+                    Bucket=self._bucket, Key=key, Range=f"bytes={start}-{last}"
+                )
+            except S3_FAULTS as error:
+                if code(error) == "InvalidRange":  # it begins at the end, or behind
+                    return
+                raise
+            left: int = answer["ContentLength"]
+            async with answer["Body"] as body:
+                while left:
+                    piece = await _read_piece(body, min(PIECE, left))
+                    left -= len(piece)
+                    yield piece
+
+    async def stat(self, key: str) -> FileInfo | None:
+        check_key(key)
+        try:
+            with translated(key):
+                head = await self._client.head_object(Bucket=self._bucket, Key=key)
+        except FileMissing:
+            return None
+        return FileInfo(key, head["ContentLength"], head["ETag"].strip('"'))
+
+    async def copy(self, source: str, target: str) -> None:
+        check_key(source)
+        check_key(target)
+        with translated(source):
+            await self._client.copy_object(
+                Bucket=self._bucket,
+                Key=target,
+                CopySource={"Bucket": self._bucket, "Key": source},
+            )
+
+    async def walk(self, prefix: str) -> AsyncIterator[FileInfo]:
+        check_prefix(prefix)
+        async for page in self._pages(prefix):
+            for entry in page:
+                # S3 consoles mark a folder with an empty object of its name.
+                if not entry["Key"].endswith("/"):
+                    yield FileInfo(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
+
+    async def delete_all(self, prefix: str) -> int:
+        check_folder(prefix)
+        deleted = 0
+        async for page in self._pages(prefix):
+            keys = [entry["Key"] for entry in page]
+            with translated(prefix):
+                answer = await self._client.delete_objects(
+                    Bucket=self._bucket,
+                    Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
+                )
+            if answer.get("Errors"):
+                raise away(f"not deleted: {answer['Errors'][:3]}")
+            deleted += sum(not key.endswith("/") for key in keys)
+        return deleted
+
+    async def link(self, key: str) -> str | None:
+        check_key(key)
+        if self._link_seconds is None:
+            return None
+        with translated(key):
+            url: str = await self._client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self._bucket, "Key": key},
+                ExpiresIn=self._link_seconds,
+            )
+        return url
+
+    async def _pages(self, prefix: str) -> AsyncIterator[list[dict[str, Any]]]:
+        """What begins with `prefix`, up to 1,000 at a time: as many as one deletion takes."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=prefix
+        )
+        with translated(prefix):
+            async for page in pages:
+                if page.get("Contents"):
+                    yield page["Contents"]
+
+
+def _config(*, path_style: bool) -> AioConfig:
+    return AioConfig(
+        # Else links would be signed the old way, whose expiry some regions do not know.
+        signature_version="s3v4",
+        # A store of one's own seldom has a DNS name for each bucket.
+        s3={"addressing_style": "path" if path_style else "auto"},
+        connect_timeout=10,
+        read_timeout=60,
+        retries={"mode": "standard", "max_attempts": 5},
+        max_pool_connections=50,
+        # Checksums that Amazon added late, and many other stores refuse.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+
+
+def _add_md5(params: dict[str, Any], **_: Any) -> None:
+    """Older stores take a deletion of many keys only with this header; botocore left it out when
+    it moved to newer checksums."""
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+async def _read_piece(body: Any, size: int) -> bytes:
+    """Exactly `size` bytes: a body that stops before its announced length is broken, not read."""
+    piece = bytearray()
+    while len(piece) < size:
+        more = await body.read(size - len(piece))
+        if not more:
+            raise away(f"{size - len(piece)} bytes of a body did not come")
+        piece += more
+    return bytes(piece)

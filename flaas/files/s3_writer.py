@@ -1,0 +1,88 @@
+"""Writing one object: in one request when it is small, else in parts that become one at the end."""
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from flaas.files.s3_errors import S3_FAULTS, code, translated
+
+PART: Final = 8 * 1024 * 1024
+"""Bytes of a part, and of the largest object that is sent in one request."""
+
+PARTS_IN_FLIGHT: Final = 2
+"""With the part that is being filled, a writer holds three: 24 MiB."""
+
+_log = logging.getLogger(__name__)
+
+
+class S3Writer:
+    """A `FileWriter`. Whoever made it calls `discard` at the end, committed or not."""
+
+    def __init__(self, client: Any, bucket: str, key: str) -> None:
+        self._client = client
+        self._where = {"Bucket": bucket, "Key": key}
+        self._key = key
+        self._buffer = bytearray()
+        self._upload: dict[str, str] | None = None
+        self._parts: list[asyncio.Task[dict[str, Any]]] = []
+        self._closed = False
+
+    async def write(self, data: bytes) -> None:
+        self._check_open()
+        self._buffer += data
+        # Not `>=`: a file of exactly one part still goes in one request.
+        while len(self._buffer) > PART:
+            await self._start_part(PART)
+
+    async def commit(self) -> None:
+        self._check_open()
+        self._closed = True
+        with translated(self._key):
+            if self._upload is None:
+                await self._client.put_object(**self._where, Body=bytes(self._buffer))
+                return
+            await self._start_part(len(self._buffer))
+            parts = await asyncio.gather(*self._parts)
+            await self._client.complete_multipart_upload(
+                **self._upload, MultipartUpload={"Parts": parts}
+            )
+            self._upload = None
+
+    async def discard(self) -> None:
+        """Take back the parts of an upload that was not committed."""
+        self._closed = True
+        for part in self._parts:
+            part.cancel()
+        await asyncio.gather(*self._parts, return_exceptions=True)
+        if self._upload is None:
+            return
+        try:
+            await self._client.abort_multipart_upload(**self._upload)
+        except S3_FAULTS as error:
+            # A commit whose answer got lost leaves nothing to take back.
+            if code(error) != "NoSuchUpload":
+                _log.warning("parts of %s stay in the bucket: %s", self._key, error)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("the file is closed")
+
+    async def _start_part(self, size: int) -> None:
+        """Send the first `size` bytes of the buffer as soon as there is room in flight."""
+        with translated(self._key):
+            if self._upload is None:
+                answer = await self._client.create_multipart_upload(**self._where)
+                self._upload = {**self._where, "UploadId": answer["UploadId"]}
+            if len(self._parts) >= PARTS_IN_FLIGHT:
+                # `wait`, because awaiting the task itself would cancel it along with the caller.
+                oldest = self._parts[-PARTS_IN_FLIGHT]
+                await asyncio.wait([oldest])
+                oldest.result()
+        number = len(self._parts) + 1
+        part = bytes(self._buffer[:size])
+        self._parts.append(asyncio.create_task(self._send(self._upload, number, part)))
+        del self._buffer[:size]
+
+    async def _send(self, upload: dict[str, str], number: int, part: bytes) -> dict[str, Any]:
+        answer = await self._client.upload_part(**upload, PartNumber=number, Body=part)
+        return {"PartNumber": number, "ETag": answer["ETag"]}
