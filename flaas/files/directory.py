@@ -30,8 +30,8 @@ class DirectoryFiles:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._partials = root / _PARTIAL
+        self._root = root.absolute()
+        self._partials = self._root / _PARTIAL
 
     @classmethod
     @asynccontextmanager
@@ -118,8 +118,13 @@ class DirectoryFiles:
         return self._below(key)
 
     def _below(self, key: str) -> Path:
-        # Joined as text: `root / key` would leave the root, whole, for a key that begins with `/`.
-        return Path(f"{self._root}/{key}")
+        """Where a key is. A wall of its own behind `check_key`: a deletion that got past the root
+        would take the machine with it, so no single mistake may open the way."""
+        # Joined as text: `root / key` would be `key` alone where that begins with `/`.
+        path = Path(os.path.normpath(f"{self._root}/{key}"))
+        if not path.is_relative_to(self._root):
+            raise ValueError(f"not below {self._root}: {key!r}")
+        return path
 
     def _new_partial(self) -> Path:
         return self._partials / uuid4().hex

@@ -23,9 +23,11 @@ class S3Writer:
         self._where = {"Bucket": bucket, "Key": key}
         self._key = key
         self._buffer = bytearray()
+        self._opening: asyncio.Task[dict[str, str]] | None = None
         self._upload: dict[str, str] | None = None
         self._parts: list[asyncio.Task[dict[str, Any]]] = []
         self._closed = False
+        self._committed = False
 
     async def write(self, data: bytes) -> None:
         self._check_open()
@@ -46,7 +48,7 @@ class S3Writer:
             await self._client.complete_multipart_upload(
                 **self._upload, MultipartUpload={"Parts": parts}
             )
-            self._upload = None
+            self._committed = True
 
     async def discard(self) -> None:
         """Take back the parts of an upload that was not committed."""
@@ -54,10 +56,13 @@ class S3Writer:
         for part in self._parts:
             part.cancel()
         await asyncio.gather(*self._parts, return_exceptions=True)
-        if self._upload is None:
+        if self._opening is None or self._committed:
+            return
+        await asyncio.wait([self._opening])
+        if self._opening.exception():
             return
         try:
-            await self._client.abort_multipart_upload(**self._upload)
+            await self._client.abort_multipart_upload(**self._opening.result())
         except S3_FAULTS as error:
             # A commit whose answer got lost leaves nothing to take back.
             if code(error) != "NoSuchUpload":
@@ -71,8 +76,9 @@ class S3Writer:
         """Send the first `size` bytes of the buffer as soon as there is room in flight."""
         with translated(self._key):
             if self._upload is None:
-                answer = await self._client.create_multipart_upload(**self._where)
-                self._upload = {**self._where, "UploadId": answer["UploadId"]}
+                # Shielded: an upload that was begun has to be known, or it cannot be taken back.
+                self._opening = asyncio.create_task(self._open())
+                self._upload = await asyncio.shield(self._opening)
             if len(self._parts) >= PARTS_IN_FLIGHT:
                 # `wait`, because awaiting the task itself would cancel it along with the caller.
                 oldest = self._parts[-PARTS_IN_FLIGHT]
@@ -82,6 +88,10 @@ class S3Writer:
         part = bytes(self._buffer[:size])
         self._parts.append(asyncio.create_task(self._send(self._upload, number, part)))
         del self._buffer[:size]
+
+    async def _open(self) -> dict[str, str]:
+        answer = await self._client.create_multipart_upload(**self._where)
+        return {**self._where, "UploadId": answer["UploadId"]}
 
     async def _send(self, upload: dict[str, str], number: int, part: bytes) -> dict[str, Any]:
         answer = await self._client.upload_part(**upload, PartNumber=number, Body=part)

@@ -55,7 +55,8 @@ def private_mongod(data_dir: Path, database: str = "flaas") -> Iterator[str]:
             yield f"mongodb://{quote_plus(str(address))}/{database}"
         finally:
             with _locked(home / "start.lock"):
-                _stop_if_last(users, home)
+                if _stop_if_last(users, home) and address.parent != home:
+                    shutil.rmtree(address.parent, ignore_errors=True)
 
 
 def _start(home: Path, address: Path) -> None:
@@ -102,23 +103,25 @@ def _start(home: Path, address: Path) -> None:
     process.returncode = 0
 
 
-def _stop_if_last(users: int, home: Path) -> None:
+def _stop_if_last(users: int, home: Path) -> bool:
+    """Whether nobody else uses it, and it is stopped."""
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         fcntl.flock(users, fcntl.LOCK_UN)
-        return
+        return False
     try:
         pid = int((home / "mongod.pid").read_text())
         os.kill(pid, signal.SIGTERM)
     except (FileNotFoundError, ValueError, ProcessLookupError):
-        return
+        return True
     deadline = time.monotonic() + _STOP_SECONDS
     while _is_running(pid):
         if time.monotonic() > deadline:
             log.warning("the private MongoDB (process %d) did not stop in time", pid)
-            return
+            return False
         time.sleep(_POLL_SECONDS)
+    return True
 
 
 def _is_running(pid: int) -> bool:

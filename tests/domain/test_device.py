@@ -79,7 +79,7 @@ def test_details_are_those_of_the_phone_under_the_names_of_its_record() -> None:
         {"device_details": []},
         {"device_details": {}},
         {"device_details": dict.fromkeys(DETAILS, None)},
-        {"device_details": dict.fromkeys(DETAILS, [])},
+        {"device_details": {name: [] for name in DETAILS}},
         {"device_details": {"os": 10, "model": True, "version": "33", "security_patch": {}}},
         {"device_details": {"version": 33.5}},
         {"device_details": {"version": -1}},
@@ -127,10 +127,11 @@ def test_a_version_that_is_no_number_does_not_spoil_the_record(version: bool) ->
     assert msgspec.convert(msgspec.to_builtins(details), DeviceDetails) == details
 
 
-@pytest.mark.parametrize("level", [2**63, 10**308, 10**400, -(10**400)])
-def test_a_level_too_large_for_a_float_is_no_fault_of_ours(level: int) -> None:
+@pytest.mark.parametrize("digits", [20, 308, 400])
+def test_a_level_of_many_digits_is_read_as_some_level(digits: int) -> None:
     """JSON has integers of any length."""
-    assert 0 <= read_status(battery(level=level), NOW).level <= 1
+    for level in (10**digits, -(10**digits)):
+        assert 0 <= read_status(battery(level=level), NOW).level <= 1
 
 
 def test_a_user_is_shown_without_the_password_s_hash() -> None:

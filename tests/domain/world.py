@@ -41,19 +41,23 @@ class World:
         """Tick until nothing will happen any more; after each death, start again."""
         while True:
             try:
-                while not isinstance(instruction := decide(self.look(), self.now), Rest):
-                    for step in steps(instruction):
-                        self.begun += 1
-                        if self.begun - 1 in self.deaths:
-                            raise Died
-                        self.take(step, instruction)
-                        self.taken.append(step)
+                self.tick()
             except Died:
                 self.answer_late()
                 continue
             if self.project.status is not ProjectStatus.IN_PROGRESS:
                 return
             self.answer()
+
+    def tick(self) -> None:
+        """Take the steps of one instruction after the other, until the next is to rest."""
+        while not isinstance(instruction := decide(self.look(), self.now), Rest):
+            for step in steps(instruction):
+                self.begun += 1
+                if self.begun - 1 in self.deaths:
+                    raise Died
+                self.take(step, instruction)
+                self.taken.append(step)
 
     def look(self) -> Snapshot:
         round_ = self.open_round()
@@ -132,7 +136,8 @@ class World:
         assert round_.number in self.pushed, "nobody trains without a train request"
         script = dict(enumerate(self.answering))
         count = script.get(round_.number, len(self.devices))
-        if not any([self._report(round_, device_id) for device_id, _ in self.devices[:count]]):
+        new = [self._report(round_, device_id) for device_id, _ in self.devices[:count]]
+        if not any(new):
             self.now += timedelta(minutes=self.project.max_training_time)
 
     def answer_late(self) -> None:
