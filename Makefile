@@ -22,13 +22,14 @@ demo: install  ## Train a real model with 8 simulated phones over 5 rounds
 run: install  ## Start the server on 127.0.0.1:8000, data in ./data
 	$(BIN)/python server.py serve
 
-check: install  ## Lint and types
+check: install  ## Lint, types, and which way the imports point
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_structure.py
 
 test: install  ## Every test, on a real MongoDB and a real S3 endpoint
-	$(BIN)/pytest -n 2 --dist loadscope
+	$(BIN)/pytest -n 2
 
 clean:  ## Remove what the targets above made
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

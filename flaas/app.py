@@ -32,7 +32,9 @@ from flaas.services.transitions import Transitions
 from flaas.settings import Settings, signing_secret
 from flaas.store.embedded import private_mongod
 from flaas.store.mongo import open_store
-from flaas.web.base import Context, UnknownRoute, log_request
+from flaas.web.base import UnknownRoute
+from flaas.web.context import Context
+from flaas.web.log import log_request
 from flaas.web.routes import ROUTES, pattern
 
 log = logging.getLogger(__name__)
@@ -154,6 +156,13 @@ async def _enter_in_thread(stack: AsyncExitStack, blocking: AbstractContextManag
     async def leave() -> None:
         await asyncio.to_thread(blocking.__exit__, None, None, None)
 
-    value = await asyncio.to_thread(blocking.__enter__)
+    entering = asyncio.create_task(asyncio.to_thread(blocking.__enter__))
+    try:
+        value = await asyncio.shield(entering)
+    except asyncio.CancelledError:
+        # The thread goes on whatever happens here; what it began has to be ended.
+        await entering
+        await leave()
+        raise
     stack.push_async_callback(leave)
     return value

@@ -80,6 +80,10 @@ class Demo:
                 await fleet.wait_for(Event.RESULTS, self.devices * self.rounds)
             summaries = await app.services.reports.rounds(project.id)
             console.print(_table(summaries))
+            console.print(
+                "The loss is the phones' after training; the accuracy is that of the model that "
+                "the round started from, on what each phone holds out."
+            )
             await _print_accuracy(app, project, summaries, digits, console)
             if self.keep:
                 console.print(f"Still serving at {url} (staff account: {_ADMIN} / {password}).")
@@ -164,7 +168,6 @@ def _table(summaries: list[RoundSummary]) -> Table:
             f"{one.loss.mean:.3f}" if one.loss else "-",
             f"{one.accuracy.mean:.3f}" if one.accuracy else "-",
         )
-    table.caption = "loss after local training; accuracy of the model that the round started from"
     return table
 
 

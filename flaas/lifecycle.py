@@ -14,7 +14,7 @@ from tornado.netutil import bind_sockets
 from flaas.app import App, make_web, open_app
 from flaas.domain.ports import Clock
 from flaas.settings import SettingError, Settings
-from flaas.web.base import Context
+from flaas.web.context import Context
 
 log = logging.getLogger(__name__)
 

@@ -197,7 +197,7 @@ def test_a_wrong_value_is_one_line_that_names_the_setting(variable: str, value: 
 
 
 def test_a_wrong_option_is_named_as_it_is_written() -> None:
-    with pytest.raises(SettingError, match="^--port: "):
+    with pytest.raises(SettingError, match=r"^--port: "):
         load({}, port=70_000)
 
 

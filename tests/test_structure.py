@@ -27,20 +27,21 @@ ANY: Final = "*"
 # Part of flaas: the parts of flaas that it may import | the packages of others.
 # A part may import itself, and everybody the standard library.
 ARROWS: Final = """
-    domain       |                                                 | msgspec
-    aggregation  |                                                 | numpy
-    services     | domain aggregation                              | argon2 jwt msgspec numpy
-    store        | domain                                          | motor pymongo bson msgspec
-    files        | domain                                          | aiobotocore botocore aiohttp
-    push         | domain                                          | aiohttp msgspec
-    web          | services domain                                 | tornado msgspec
-    scheduler    | services domain                                 | tornado
-    settings     |                                                 | msgspec
-    fleet        | domain.project                                  | *
-    app          | *                                               | *
-    lifecycle    | app settings domain web                         | *
-    demo         | app settings domain services lifecycle fleet    | *
-    cli          | app settings domain services lifecycle fleet demo store.embedded store.mongo files.errors | *
+    domain       |                                                    | msgspec
+    aggregation  |                                                    | numpy
+    services     | domain aggregation                                 | argon2 jwt msgspec numpy
+    store        | domain                                             | motor pymongo bson msgspec
+    files        | domain                                             | aiobotocore botocore aiohttp
+    push         | domain                                             | aiohttp msgspec
+    web          | services domain                                    | tornado msgspec
+    scheduler    | services domain                                    | tornado
+    settings     |                                                    | msgspec
+    fleet        | domain.project                                     | *
+    app          | *                                                  | *
+    lifecycle    | app settings domain web                            | *
+    demo         | app settings domain services lifecycle fleet       | *
+    cli          | app settings domain services lifecycle fleet demo \
+                   store.embedded store.mongo files.errors            | *
 """
 
 OWNERS: Final = {

@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote_plus
@@ -55,7 +55,7 @@ def private_mongod(data_dir: Path, database: str = "flaas") -> Iterator[str]:
             yield f"mongodb://{quote_plus(str(address))}/{database}"
         finally:
             with _locked(home / "start.lock"):
-                if _stop_if_last(users, home) and address.parent != home:
+                if _stop_if_last(users, home, address) and address.parent != home:
                     shutil.rmtree(address.parent, ignore_errors=True)
 
 
@@ -72,26 +72,24 @@ def _start(home: Path, address: Path) -> None:
         *("--bind_ip", str(address)),
         *("--unixSocketPrefix", str(address.parent)),
         *("--logpath", str(home / "mongod.log"), "--logappend"),
-        *("--pidfilepath", str(home / "mongod.pid")),
         # mongod would take half of the machine's memory; the server and the phones' files need it.
         *("--wiredTigerCacheSizeGB", "0.25"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
     ]
     # Its own session: a Ctrl-C meant for the command that started it must not stop it for others.
-    process = subprocess.Popen(  # noqa: S603 - the binary is ours, the arguments are not a shell's
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with (home / "mongod.err").open("wb") as errors:
+        process = subprocess.Popen(  # noqa: S603 - the binary is ours, no shell reads the arguments
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+    (home / "mongod.pid").write_text(str(process.pid))
     deadline = time.monotonic() + _START_SECONDS
     while not _answers(address):
         if process.poll() is not None:
-            raise MongodUnavailable(
-                f"the private MongoDB ended with status {process.returncode}; "
-                f"see {home / 'mongod.log'}, or set MONGODB_URI"
-            )
+            raise MongodUnavailable(_why_it_ended(process.returncode, home))
         if time.monotonic() > deadline:
             process.kill()
             raise MongodUnavailable(
@@ -103,18 +101,30 @@ def _start(home: Path, address: Path) -> None:
     process.returncode = 0
 
 
-def _stop_if_last(users: int, home: Path) -> bool:
+def _why_it_ended(status: int, home: Path) -> str:
+    said = (home / "mongod.err").read_text("utf-8", "replace").strip()
+    if "libcurl" in said:
+        return (
+            "the private MongoDB needs the system library libcurl.so.4: "
+            "install it (Debian: apt-get install libcurl4), or set MONGODB_URI"
+        )
+    reason = said.splitlines()[-1] if said else f"see {home / 'mongod.log'}"
+    return f"the private MongoDB ended with status {status}: {reason}; or set MONGODB_URI"
+
+
+def _stop_if_last(users: int, home: Path, address: Path) -> bool:
     """Whether nobody else uses it, and it is stopped."""
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         fcntl.flock(users, fcntl.LOCK_UN)
         return False
-    try:
-        pid = int((home / "mongod.pid").read_text())
-        os.kill(pid, signal.SIGTERM)
-    except (FileNotFoundError, ValueError, ProcessLookupError):
+    if not _answers(address):
+        # Killed by somebody; its number may be another process's by now.
         return True
+    pid = int((home / "mongod.pid").read_text())
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
     while _is_running(pid):
         if time.monotonic() > deadline:

@@ -9,15 +9,13 @@ within bounds, and only then does the connection end.
 import asyncio
 import base64
 import binascii
+import functools
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import Any, ClassVar, Final, TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, Final, cast
 
 import msgspec
 from tornado.http1connection import HTTP1Connection
-from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from flaas.domain.device import User
@@ -31,8 +29,9 @@ from flaas.domain.errors import (
     WrongMediaType,
 )
 from flaas.domain.project import INT_MAX
-from flaas.services.all import Services
 from flaas.web import errors
+from flaas.web.access import Access, declared
+from flaas.web.context import Context
 
 log = logging.getLogger(__name__)
 
@@ -45,67 +44,6 @@ _DRAIN_SECONDS: Final = 5.0
 """How long a refused body is read on."""
 
 _VERBS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
-
-Verb = TypeVar("Verb", bound=Callable[..., Any])
-_ACCESS: Final[dict[Callable[..., Any], "Access"]] = {}
-
-
-class Access(Enum):
-    """Who may call."""
-
-    PUBLIC = auto()
-    """Anybody. A token that is sent along is not looked at, be it good or expired."""
-    SIGNED_IN = auto()
-    """Phones and staff."""
-    STAFF = auto()
-
-
-def allow(access: Access) -> Callable[[Verb], Verb]:
-    """Declares who may call a verb's method."""
-
-    def declare(method: Verb) -> Verb:
-        _ACCESS[method] = access
-        return method
-
-    return declare
-
-
-def _declared(handler: type, method: Callable[..., Any]) -> Access:
-    try:
-        return _ACCESS[method]
-    except KeyError:
-        raise TypeError(
-            f"{handler.__name__}.{method.__name__} does not say who may call it"
-        ) from None
-
-
-@dataclass(slots=True)
-class Context:
-    """What handlers share."""
-
-    services: Services
-    upload_seconds: float
-    """How long a model or samples file may take to arrive."""
-    in_flight: int = 0
-    """Requests that are being handled."""
-    draining: bool = False
-    """New requests are told to come back later."""
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while the server drains and no request is in flight."""
-
-    def enter(self) -> None:
-        self.in_flight += 1
-
-    def leave(self) -> None:
-        self.in_flight -= 1
-        if self.draining and not self.in_flight:
-            self.idle.set()
-
-    def drain(self) -> None:
-        self.draining = True
-        if not self.in_flight:
-            self.idle.set()
 
 
 @stream_request_body
@@ -126,7 +64,7 @@ class Handler(RequestHandler):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.access = {
-            verb: _declared(cls, getattr(cls, verb.lower()))
+            verb: declared(cls, getattr(cls, verb.lower()))
             for verb in _VERBS
             if getattr(cls, verb.lower()) is not getattr(RequestHandler, verb.lower())
         }
@@ -137,6 +75,7 @@ class Handler(RequestHandler):
         context.enter()
         self._counted = True
         self._body = bytearray()
+        self._running = False
         self._refused = False
         self._drained = 0
         self._drain_end: asyncio.TimerHandle | None = None
@@ -149,6 +88,7 @@ class Handler(RequestHandler):
             await self._authorise()
             self._connection.set_body_timeout(self.body_seconds)
             await self.begin()
+            self._replace_verb(functools.partial(self._run, self._verb()))
         except Exception as error:
             self._refuse(error)
 
@@ -189,7 +129,8 @@ class Handler(RequestHandler):
 
     def on_connection_close(self) -> None:
         self.abandon()
-        self._end()
+        if not self._running:
+            self._end()
 
     def abandon(self) -> None:
         """The body will not become whole, or is not wanted."""
@@ -200,6 +141,19 @@ class Handler(RequestHandler):
         if self._counted:
             self._counted = False
             self.context.leave()
+
+    async def _run(self, verb: Callable[..., Awaitable[None]], *args: str, **kwargs: str) -> None:
+        """Run the verb, marked: it goes on when the client hangs up, and is waited for."""
+        self._running = True
+        await verb(*args, **kwargs)
+
+    def _verb(self) -> Callable[..., Any]:
+        verb: Callable[..., Any] = getattr(self, (self.request.method or "").lower())
+        return verb
+
+    def _replace_verb(self, verb: Callable[..., Any]) -> None:
+        """Have Tornado call this once the body is over."""
+        setattr(self, (self.request.method or "").lower(), verb)
 
     def _check_open(self) -> None:
         if self.context.draining:
@@ -281,6 +235,8 @@ class Handler(RequestHandler):
 
     def _write_error_body(self, error: BaseException | None, status: int) -> None:
         answer = errors.answer(error, status)
+        if answer.status == 503 and error is not None and error.__cause__ is not None:
+            log.warning("%s: %r", self._request_summary(), error.__cause__)
         body = msgspec.json.encode(answer.body)
         self.set_status(answer.status)
         self.set_header("Content-Type", "application/json")
@@ -307,7 +263,7 @@ class Handler(RequestHandler):
         self.flush()
         # To finish before the body is read would close the connection. Tornado runs the verb once
         # the body is over, if there is one: all that is left for it is to conclude.
-        setattr(self, (self.request.method or "").lower(), self._conclude)
+        self._replace_verb(self._conclude)
         loop = asyncio.get_running_loop()
         self._drain_end = loop.call_later(_DRAIN_SECONDS, self._conclude)
 
@@ -333,20 +289,3 @@ class UnknownRoute(Handler):
 
     async def prepare(self) -> None:
         self._refuse(NotFound("There is nothing at this address."))
-
-
-def log_request(handler: RequestHandler) -> None:
-    """One line a request. Paths hold no secrets: tokens travel in headers and bodies."""
-    request: HTTPServerRequest = handler.request
-    status = handler.get_status()
-    milliseconds = 1000 * request.request_time()
-    level = logging.INFO if status < 400 else logging.WARNING
-    logging.getLogger("flaas.access").log(
-        level if status < 500 else logging.ERROR,
-        "%d %s %s %s %.1fms",
-        status,
-        request.method,
-        request.path,
-        request.remote_ip,
-        milliseconds,
-    )

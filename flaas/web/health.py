@@ -1,6 +1,7 @@
 """Whether this process can serve."""
 
-from flaas.web.base import Access, Handler, allow
+from flaas.web.access import Access, allow
+from flaas.web.base import Handler
 
 
 class Health(Handler):

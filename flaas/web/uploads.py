@@ -6,7 +6,8 @@ from typing import Generic, TypeVar
 from tornado.ioloop import IOLoop
 
 from flaas.services.incoming import Incoming
-from flaas.web.base import Context, Handler
+from flaas.web.base import Handler
+from flaas.web.context import Context
 
 T = TypeVar("T")
 

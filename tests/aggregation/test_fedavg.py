@@ -84,6 +84,13 @@ def test_the_largest_numbers_do_not_overflow(count: int) -> None:
     assert averaged([largest] * count).tobytes() == largest.tobytes()
 
 
+@pytest.mark.parametrize("count", [6, 98])
+def test_a_mean_half_way_between_two_numbers_is_rounded_to_the_even_one(count: int) -> None:
+    odd, even = np.float32([1 + 2**-23, 1 + 2**-22])
+
+    assert averaged([np.array([number]) for number in [odd, even] * (count // 2)]) == [even]
+
+
 def test_there_is_no_model_of_nothing() -> None:
     with pytest.raises(ValueError, match="no update"):
         FedAvg(3).model()

@@ -85,6 +85,16 @@ def test_a_round_is_opened_only_when_its_model_is_there(
     assert listed.index(model) < listed.index(Step.OPEN_ROUND)
 
 
+@pytest.mark.parametrize(
+    "instruction",
+    [decision.Continue(), Complete(last=False), decision.Invalidate("too few")],
+    ids=str,
+)
+def test_a_project_that_goes_on_points_to_its_next_round(instruction: Instruction) -> None:
+    """Its first round has the number that a new project points to: 0."""
+    assert {Step.OPEN_ROUND, Step.ADVANCE_PROJECT} <= set(steps(instruction))
+
+
 def test_the_cohort_is_written_before_training_begins() -> None:
     assert steps(decision.Train(())) == (Step.FIX_COHORT, Step.BEGIN_TRAINING)
 

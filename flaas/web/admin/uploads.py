@@ -2,8 +2,8 @@
 
 from flaas.domain.ports import Model
 from flaas.services.catalogue import IncomingModel, IncomingSamples
+from flaas.web.access import Access, allow
 from flaas.web.admin.base import AdminHandler
-from flaas.web.base import Access, allow
 from flaas.web.uploads import UploadHandler
 
 

@@ -5,8 +5,9 @@ from typing import Any
 from flaas.domain.errors import Invalid, Malformed
 from flaas.domain.project import INT_MAX
 from flaas.domain.round import JoinStatus
+from flaas.web.access import Access, allow
 from flaas.web.api.views import round_view
-from flaas.web.base import Access, Handler, allow
+from flaas.web.base import Handler
 from flaas.web.download import send_file
 
 

@@ -1,7 +1,8 @@
 """Projects."""
 
+from flaas.web.access import Access, allow
 from flaas.web.api.views import project_view
-from flaas.web.base import Access, Handler, allow
+from flaas.web.base import Handler
 
 
 class ProjectList(Handler):

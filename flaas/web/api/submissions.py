@@ -1,7 +1,7 @@
 """Updates."""
 
 from flaas.services.submissions import Update
-from flaas.web.base import Access, allow
+from flaas.web.access import Access, allow
 from flaas.web.uploads import UploadHandler
 
 

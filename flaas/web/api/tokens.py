@@ -3,7 +3,8 @@
 from urllib.parse import parse_qsl
 
 from flaas.domain.errors import Invalid, Malformed, WrongMediaType
-from flaas.web.base import Access, Handler, allow, read_json
+from flaas.web.access import Access, allow
+from flaas.web.base import Handler, read_json
 
 _FORM = "application/x-www-form-urlencoded"
 
