@@ -12,7 +12,8 @@ from tornado.routing import PathMatches
 from tornado.web import RequestHandler
 
 import flaas
-from flaas.web.base import Access, Handler, UnknownRoute, allow
+from flaas.web.access import Access, allow
+from flaas.web.base import Handler, UnknownRoute
 from flaas.web.routes import ROUTES, pattern
 
 ROOT: Final = Path(flaas.__file__).parent.parent
