@@ -84,7 +84,7 @@ def load(
     for field in msgspec.structs.fields(Settings):
         name, entry = field.name, table[field.name]
         source, raw = f"{name} in {file.name}", entry["value"]
-        if entry["env"] in environ:
+        if environ.get(entry["env"], "").strip():
             source, raw = entry["env"], environ[entry["env"]].strip()
         if overrides.get(name) is not None:
             source, raw = f"--{name.replace('_', '-')}", overrides[name]

@@ -112,11 +112,13 @@ def decide(snapshot: Snapshot, now: datetime) -> Instruction:
     project, round_ = snapshot.project, snapshot.round
     if project.status is not ProjectStatus.IN_PROGRESS:
         return Rest(f"the project is {project.status.value.lower()}")
+    waits = round_ is not None and round_.status is RoundStatus.WAIT
+    if (round_ is None or waits) and snapshot.completed_rounds >= project.number_of_rounds:
+        # With a round that waits, the operator has since asked for fewer.
+        return Finish()
     if round_ is None:
-        if snapshot.completed_rounds >= project.number_of_rounds:
-            return Finish()
         return Continue() if snapshot.next_number else Open()
-    if round_.status is RoundStatus.WAIT:
+    if waits:
         return _decide_waiting(snapshot)
     match round_.phase:
         case Phase.NOTIFY:

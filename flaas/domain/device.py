@@ -1,9 +1,12 @@
 """A user account and the phone behind it."""
 
 from datetime import datetime
-from typing import Any
+from types import UnionType
+from typing import Any, Final
 
 from msgspec import Struct
+
+from flaas.domain.errors import Malformed
 
 
 class DeviceStatus(Struct, frozen=True, kw_only=True):
@@ -65,12 +68,11 @@ def read_status(device_info: dict[str, Any], at: datetime) -> DeviceStatus:
     """The battery's state in a report. What a phone left out counts against it: not plugged in."""
     battery = device_info.get("battery_status")
     battery = battery if isinstance(battery, dict) else {}
-    level = battery.get("level")
-    number = isinstance(level, int | float) and not isinstance(level, bool)
+    level: Any = battery.get("level")
     return DeviceStatus(
         at=at,
         power_plugged=battery.get("power_plugged") is True,
-        level=min(max(float(level or 0), 0.0), 1.0) if number else 0.0,
+        level=float(min(max(level, 0), 1)) if _is_number(level) else 0.0,
     )
 
 
@@ -83,7 +85,7 @@ def read_details(device_info: dict[str, Any]) -> DeviceDetails:
         value = details.get(name)
         return value[:200] if isinstance(value, str) else ""
 
-    version = details.get("version")
+    version: Any = details.get("version")
     return DeviceDetails(
         os=text("os"),
         model=text("model"),
@@ -91,6 +93,36 @@ def read_details(device_info: dict[str, Any]) -> DeviceDetails:
         brand=text("brand"),
         build_type=text("type"),
         incremental=text("incremental"),
-        os_version=version if isinstance(version, int) and 0 <= version < 2**31 else 0,
+        os_version=version if _is_number(version, int) and 0 <= version < 2**31 else 0,
         security_patch=text("security_patch"),
     )
+
+
+def _is_number(value: Any, kind: type | UnionType = int | float) -> bool:
+    """JSON's true and false are no numbers, though Python's are."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+_DEEPEST: Final = 32
+_INT64: Final = 2**63
+
+
+def check_info(info: dict[str, Any]) -> None:
+    """Raises `Malformed` for what is JSON and cannot be kept: very deep, or with integers of more
+    than 64 bits. No phone sends such a thing."""
+    level: list[Any] = [info]
+    for _ in range(_DEEPEST):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                if any("\0" in key for key in value):
+                    raise Malformed("device_info has a null character in a name.")
+                below += value.values()
+            elif isinstance(value, list):
+                below += value
+            elif isinstance(value, int) and not -_INT64 <= value < _INT64:
+                raise Malformed("device_info has an integer of more than 64 bits.")
+        if not below:
+            return
+        level = below
+    raise Malformed(f"device_info is more than {_DEEPEST} levels deep.")

@@ -62,9 +62,9 @@ def train_request(
     )
 
 
-def retry_delay(attempts: int) -> timedelta:
-    """How long to wait after that many failures: doubling, up to five minutes."""
-    doubled: timedelta = _FIRST_RETRY * 2 ** min(attempts, 20)
+def retry_delay(failures: int) -> timedelta:
+    """How long to wait after that many failures, at least one: doubling, up to five minutes."""
+    doubled: timedelta = _FIRST_RETRY * 2 ** min(failures - 1, 20)
     return min(doubled, _LONGEST_RETRY)
 
 

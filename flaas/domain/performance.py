@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flaas.domain.project import TrainingMode
 from flaas.domain.round import Results
+
+_LARGEST: Final = 1e100
+"""Of any figure. Squares of it can be added up over all the phones there are."""
 
 
 class Spread(NamedTuple):
@@ -28,7 +31,7 @@ def read_results(document: dict[str, Any], mode: TrainingMode) -> Results:
     losses = [loss for loss in last if loss is not None]
     return Results(
         loss=sum(losses) / len(losses) if losses else None,
-        accuracy=_number(_mapping(document.get("evaluation")).get("accuracy")),
+        accuracy=_share(_mapping(document.get("evaluation")).get("accuracy")),
     )
 
 
@@ -51,12 +54,13 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _share(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is not None and 0 <= number <= 1 else None
+
+
 def _number(value: Any) -> float | None:
-    """A finite number, or None: what a phone sends must not spoil a mean."""
+    """A number that can be measured, or None: what one phone sends must not spoil a mean."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+    return float(value) if -_LARGEST <= value <= _LARGEST else None

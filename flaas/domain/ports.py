@@ -130,8 +130,10 @@ class Users(Protocol):
 
 class RefreshTokens(Protocol):
     async def is_retired(self, jti: str) -> bool: ...
-    async def succeed(self, jti: str, successor: str, user_id: int, expires: datetime) -> None:
-        """`successor` was handed out for `jti`."""
+    async def succeed(
+        self, jti: str, until: datetime, successor: str, successor_until: datetime
+    ) -> None:
+        """`successor` was handed out for `jti`. Each is remembered until it expires."""
 
     async def used(self, jti: str) -> None:
         """`jti` was used: its predecessor and its siblings are retired."""
@@ -172,12 +174,15 @@ class Rounds(Protocol):
         """How many are complete, and the number that the next one gets."""
 
     async def insert(self, round_: Round) -> None:
-        """Nothing where the project has a round of that number already."""
+        """Where the project has a round of that number that waits, only its base is renewed."""
 
     async def begin_training(self, round_id: int, now: datetime) -> None:
         """WAIT → TRAINING/notify."""
 
     async def move_phase(self, round_id: int, old: Phase | None, new: Phase | None) -> None: ...
+    async def end_closing(self, round_id: int, registered: int) -> None:
+        """TRAINING/closing → TRAINING/counted, with what the answers are held against."""
+
     async def seal(
         self, round_id: int, status: RoundStatus, result_sha256: str | None, now: datetime
     ) -> None:

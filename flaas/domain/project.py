@@ -112,8 +112,8 @@ def read_settings(payload: Any, current: Project | None, *, partial: bool) -> di
 
 
 def _read_field(field: msgspec.structs.FieldInfo, raw: Any) -> Any:
-    if isinstance(raw, bool) and field.type is Ratio:
-        raise msgspec.ValidationError("Expected a decimal, got `bool`")
+    if field.type is Ratio and (isinstance(raw, bool) or "_" in str(raw)):
+        raise msgspec.ValidationError("Expected a decimal")
     value = msgspec.convert(raw.strip() if isinstance(raw, str) else raw, field.type)
     if isinstance(value, Decimal):
         return _read_ratio(value)
@@ -128,4 +128,4 @@ def _read_ratio(value: Decimal) -> Decimal:
     rounded = value.quantize(Decimal("0.01"))
     if rounded != value:
         raise msgspec.ValidationError("Ensure that there are no more than 2 decimal places")
-    return rounded
+    return abs(rounded)

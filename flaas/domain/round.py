@@ -56,6 +56,8 @@ class Round(Struct, frozen=True, kw_only=True):
     number_of_samples: int
     number_of_epochs: int
     seed: int
+    registered: int | None = None
+    """Devices of the project when the answers were counted; None until then."""
     model_sha256: str
     """Of the global model that the round starts from."""
     result_sha256: str | None = None

@@ -35,9 +35,11 @@ class Pushwoosh:
         headers = {"Content-Type": "application/json"}
         try:
             async with self._session.post(self._url, data=body, headers=headers) as answer:
-                _check(answer.status, await answer.content.read(_LONGEST_ANSWER))
+                status, text = answer.status, await _read(answer.content)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise PushFailed(f"{type(error).__name__} from {self._url}") from error
+        # What comes back is logged; it may quote what was sent.
+        _check(status, text.replace(self._api_token.encode(), b"(token)"))
 
     def _request(self, batch: PushBatch) -> dict[str, Any]:
         notification = {
@@ -70,6 +72,16 @@ def _check(status: int, body: bytes) -> None:
         raise PushFailed("the answer is not Pushwoosh's") from None
     if answer.status_code != 200:
         raise PushFailed(f"status_code {answer.status_code}: {answer.status_message}")
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """All of an answer, which comes in pieces, up to a bound."""
+    text = b""
+    async for piece in content.iter_chunked(_LONGEST_ANSWER):
+        text += piece
+        if len(text) > _LONGEST_ANSWER:
+            break
+    return text
 
 
 class _Answer(msgspec.Struct):

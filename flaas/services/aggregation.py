@@ -1,7 +1,7 @@
 """From submitted files to the next global model."""
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,17 +60,20 @@ class Aggregation:
     ) -> bool:
         """False where the file is missing or of another length."""
         key = update_key(round_.project_id, round_.number, participant.device_id)
-        offset = 0
+        offset, rest = 0, b""
         try:
-            async for piece in _whole_parameters(self.files.read(key)):
-                values = as_parameters(piece)
+            async for piece in self.files.read(key):
+                # A store cuts its pieces where it likes, also within a parameter.
+                data = rest + piece if rest else piece
+                whole = len(data) - len(data) % PARAMETER_BYTES
+                values, rest = as_parameters(data[:whole]), data[whole:]
                 if offset + len(values) > parameters:
                     return False
                 await self.runner.run(average.add, offset, values)
                 offset += len(values)
         except FileMissing:
             return False
-        if offset != parameters:
+        if rest or offset != parameters:
             return False
         await self.runner.run(average.end_update)
         return True
@@ -91,17 +94,3 @@ class Aggregation:
             if submission is None or digest.hexdigest() != submission.sha256:
                 damage[participant.device_id] = "the file is not what was submitted"
         return damage
-
-
-async def _whole_parameters(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes, cut between parameters. A rest at the end is passed on as it is missing:
-    the length tells."""
-    rest = b""
-    async for piece in pieces:
-        data = rest + piece if rest else piece
-        whole = len(data) - len(data) % PARAMETER_BYTES
-        rest = data[whole:]
-        yield data[:whole] if rest else data
-    if rest:
-        # Half a parameter: made whole, so that the count comes out one too many.
-        yield rest.ljust(PARAMETER_BYTES, b"\0")

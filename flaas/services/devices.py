@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from flaas.domain.admission import Accept, Call, Refuse, admit, may_fetch_model
-from flaas.domain.device import StatusReport, User, read_details, read_status
+from flaas.domain.device import StatusReport, User, check_info, read_details, read_status
 from flaas.domain.errors import Conflict, Invalid, Malformed, NotFound
 from flaas.domain.performance import read_results
 from flaas.domain.ports import Clock, Files, Store
@@ -55,6 +55,7 @@ class Devices:
         For a device-train report, whether the answer counts; None for a ping. Raises `Invalid`,
         `NotFound` for an unknown request, `Forbidden`, and what the admission table says.
         """
+        check_info(info)
         round_ = await self._reported_round(user, request_type, request_id)
         counted = await self._answer(user, round_) if round_ else None
         now = self.clock()

@@ -63,7 +63,7 @@ class OutboxSender:
         try:
             await self.push.send(batch)
         except PushFailed as error:
-            later = now + retry_delay(batch.attempts - 1)
+            later = now + retry_delay(batch.attempts)
             log.warning("push %s failed, next try at %s: %s", batch.id, later, error)
             await self.store.outbox.retry_at(batch.id, later, str(error))
             return False

@@ -124,17 +124,20 @@ class Rounds:
         round_ = await self.store.rounds.open_round(project_id)
         completed, next_number = await self.store.rounds.count(project_id)
         asked = answered = 0
+        registered = await self.store.users.registered(project_id)
         eligible: tuple[Member, ...] = ()
         if round_ is not None and round_.status is RoundStatus.WAIT:
             eligible = await self._eligible(project, now)
         elif round_ is not None:
             asked, answered = await self.store.participants.tally(round_.id)
+            # Once counted, what is decided does not change with the project's members.
+            registered = registered if round_.registered is None else round_.registered
         return Snapshot(
             project=project,
             round=round_,
             completed_rounds=completed,
             next_number=next_number,
-            registered=await self.store.users.registered(project_id),
+            registered=registered,
             eligible=eligible,
             asked=asked,
             answered=answered,

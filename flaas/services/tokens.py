@@ -63,8 +63,9 @@ class Tokens:
             raise refused
         user = await self._user(claims, refused)
         successor, successor_jti = self._encode(user, "refresh", self.refresh_lifetime)
-        expires = self.clock() + self.refresh_lifetime
-        await self.store.refresh_tokens.succeed(jti, successor_jti, user.id, expires)
+        until = datetime.fromtimestamp(claims["exp"], UTC)
+        successor_until = self.clock() + self.refresh_lifetime
+        await self.store.refresh_tokens.succeed(jti, until, successor_jti, successor_until)
         await self.store.refresh_tokens.used(jti)
         return TokenPair(self._access(user), successor)
 
@@ -81,7 +82,9 @@ class Tokens:
         claims = {
             "token_type": token_type,
             "exp": int((now + lifetime).timestamp()),
-            "iat": int(now.timestamp()),
+            # A token says its second only. One that is issued in the second of a password change
+            # would pass for one from before it.
+            "iat": max(int(now.timestamp()), user.tokens_valid_from),
             "jti": jti,
             "user_id": user.id,
         }

@@ -154,7 +154,7 @@ class Transitions:
         await self._store.participants.freeze(work.round.id)
 
     async def _end_closing(self, work: _Work) -> None:
-        await self._store.rounds.move_phase(work.round.id, Phase.CLOSING, Phase.COUNTED)
+        await self._store.rounds.end_closing(work.round.id, work.snapshot.registered)
 
     async def _publish_aggregate(self, work: _Work) -> None:
         model = await self._model(work.project)

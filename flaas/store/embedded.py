@@ -78,13 +78,17 @@ def _start(home: Path, address: Path) -> None:
     ]
     # Its own session: a Ctrl-C meant for the command that started it must not stop it for others.
     with (home / "mongod.err").open("wb") as errors:
-        process = subprocess.Popen(  # noqa: S603 - the binary is ours, no shell reads the arguments
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the binary is ours, and there is no shell
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
+        except OSError as error:
+            reason = error.strerror or "it does not start"
+            raise MongodUnavailable(f"{binary}: {reason}; mend it, or set MONGODB_URI") from None
     (home / "mongod.pid").write_text(str(process.pid))
     deadline = time.monotonic() + _START_SECONDS
     while not _answers(address):
@@ -92,6 +96,7 @@ def _start(home: Path, address: Path) -> None:
             raise MongodUnavailable(_why_it_ended(process.returncode, home))
         if time.monotonic() > deadline:
             process.kill()
+            process.wait()
             raise MongodUnavailable(
                 f"the private MongoDB did not start within {_START_SECONDS:.0f} s; "
                 f"see {home / 'mongod.log'}, or set MONGODB_URI"

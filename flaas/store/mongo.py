@@ -24,6 +24,8 @@ DEFAULT_DATABASE: Final = "flaas"
 _AWAY_AFTER_MS: Final = 5_000
 """How long a call looks for the database before it gives up. A request waits no longer."""
 
+_INDEX_OPTIONS_CONFLICT: Final = 85
+
 
 class StoreUnavailable(Exception):
     """One sentence that says why; without the URI, which holds a password."""
@@ -104,6 +106,24 @@ class MongoStore:
         await self._counters.ping()
 
 
+async def _make_indexes(database: Database, keep_statuses: timedelta) -> None:
+    for name, indexes in _indexes(keep_statuses).items():
+        try:
+            await database[name].create_indexes(indexes)
+        except OperationFailure as error:
+            if error.code != _INDEX_OPTIONS_CONFLICT:
+                raise
+            # The one option that a setting changes is how long documents are kept.
+            for index in (index.document for index in indexes):
+                if "expireAfterSeconds" in index:
+                    lifetime = {
+                        "name": index["name"],
+                        "expireAfterSeconds": index["expireAfterSeconds"],
+                    }
+                    await database.command("collMod", name, index=lifetime)
+            await database[name].create_indexes(indexes)
+
+
 @asynccontextmanager
 async def open_store(uri: str, keep_statuses: timedelta) -> AsyncIterator[MongoStore]:
     """Connect, make the indexes, close at the end. Raises `StoreUnavailable`."""
@@ -123,8 +143,7 @@ async def open_store(uri: str, keep_statuses: timedelta) -> AsyncIterator[MongoS
     try:
         database = client.get_default_database(DEFAULT_DATABASE)
         try:
-            for name, indexes in _indexes(keep_statuses).items():
-                await database[name].create_indexes(indexes)
+            await _make_indexes(database, keep_statuses)
         except OperationFailure as error:
             raise StoreUnavailable(
                 f"MongoDB refuses to work with database {database.name!r} ({error.code})"

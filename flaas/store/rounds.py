@@ -40,12 +40,18 @@ class MongoRounds(Repository):
 
     async def insert(self, round_: Round) -> None:
         # A repeated step finds its round here; the id that it drew stays unused.
-        if await self.by_number(round_.project_id, round_.number) is None:
+        existing = {"project_id": round_.project_id, "number": round_.number}
+        if await self._collection.find_one(existing, {"_id": 1}) is None:
             try:
                 await self._collection.insert_one(dump(round_))
             except DuplicateKeyError:
-                if await self.by_number(round_.project_id, round_.number) is None:
+                if await self._collection.find_one(existing, {"_id": 1}) is None:
                     raise
+            else:
+                return
+        waiting = {**existing, "status": RoundStatus.WAIT.value}
+        renewed = {"$set": {"model_sha256": round_.model_sha256}}
+        await self._collection.update_one(waiting, renewed)
 
     async def begin_training(self, round_id: int, now: datetime) -> None:
         await self._collection.update_one(
@@ -62,6 +68,12 @@ class MongoRounds(Repository):
     async def move_phase(self, round_id: int, old: Phase | None, new: Phase | None) -> None:
         query = {"_id": round_id, "status": RoundStatus.TRAINING.value, "phase": old}
         await self._collection.update_one(query, {"$set": {"phase": new}})
+
+    async def end_closing(self, round_id: int, registered: int) -> None:
+        await self._collection.update_one(
+            {"_id": round_id, "status": RoundStatus.TRAINING.value, "phase": Phase.CLOSING.value},
+            {"$set": {"phase": Phase.COUNTED.value, "registered": registered}},
+        )
 
     async def seal(
         self, round_id: int, status: RoundStatus, result_sha256: str | None, now: datetime

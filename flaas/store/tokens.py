@@ -16,32 +16,20 @@ class MongoRefreshTokens(Repository):
         document = await self._collection.find_one({"_id": jti}, {"retired": 1})
         return document is not None and document["retired"]
 
-    async def succeed(self, jti: str, successor: str, user_id: int, expires: datetime) -> None:
-        document = {
-            "_id": successor,
-            "predecessor": jti,
-            "user_id": user_id,
-            "retired": False,
-            "expires": expires,
-        }
-        await self._collection.insert_one(document)
+    async def succeed(
+        self, jti: str, until: datetime, successor: str, successor_until: datetime
+    ) -> None:
+        first = {"predecessor": None, "retired": False, "expires": until}
+        await self._collection.update_one({"_id": jti}, {"$setOnInsert": first}, upsert=True)
+        next_one = {"predecessor": jti, "retired": False, "expires": successor_until}
+        await self._collection.insert_one({"_id": successor, **next_one})
 
     async def used(self, jti: str) -> None:
-        document = await self._collection.find_one({"_id": jti})
-        if document is None:
+        document = await self._collection.find_one({"_id": jti}, {"predecessor": 1})
+        if document is None or document["predecessor"] is None:
             return
         predecessor = document["predecessor"]
-        await self._collection.update_one(
-            {"_id": predecessor},
-            {
-                "$set": {"retired": True},
-                "$setOnInsert": {
-                    "predecessor": None,
-                    "user_id": document["user_id"],
-                    "expires": document["expires"],
-                },
-            },
-            upsert=True,
-        )
         siblings = {"predecessor": predecessor, "_id": {"$ne": jti}}
-        await self._collection.update_many(siblings, {"$set": {"retired": True}})
+        await self._collection.update_many(
+            {"$or": [{"_id": predecessor}, siblings]}, {"$set": {"retired": True}}
+        )

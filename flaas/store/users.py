@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from flaas.domain.device import DeviceDetails, DeviceStatus, User
 from flaas.domain.ports import AlreadyExists
@@ -29,9 +29,9 @@ class MongoUsers(Repository):
         documents = [dump(user) for user in users]
         try:
             await self._collection.insert_many(documents)
-        except (BulkWriteError, DuplicateKeyError) as error:
-            # Only ours have these ids, so what came before the taken name is taken back.
-            ids = [document["_id"] for document in documents]
+        except BulkWriteError as error:
+            # Inserted in order up to the taken one: those are taken back.
+            ids = [document["_id"] for document in documents[: error.details["nInserted"]]]
             await self._collection.delete_many({"_id": {"$in": ids}})
             raise AlreadyExists from error
 

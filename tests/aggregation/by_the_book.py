@@ -1,8 +1,10 @@
 """The sum of updates as it is defined, slowly, and updates for which the order matters."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -37,3 +39,6 @@ def by_the_book(updates: Sequence[NDArray[np.float32]]) -> list[float]:
 
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+unhurried: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For generated tests: how busy the machine is says nothing about the code."""

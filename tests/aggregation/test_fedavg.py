@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from flaas.aggregation.fedavg import FedAvg
 
-from .by_the_book import COUNTS, FLOATS, by_the_book, made_up
+from .by_the_book import COUNTS, FLOATS, by_the_book, made_up, unhurried
 
 
 def averaged(updates: list[NDArray[np.float32]], piece: int = 2) -> NDArray[np.float32]:
@@ -66,6 +66,7 @@ def test_a_negative_zero_stays_one(count: int) -> None:
     assert model.tobytes() == bytes.fromhex("00000080")
 
 
+@unhurried
 @given(rows=st.lists(st.lists(FLOATS, min_size=2, max_size=2), min_size=1, max_size=70))
 def test_the_mean_of_finite_numbers_is_finite_and_between_them(rows: list[list[float]]) -> None:
     updates = np.array(rows, np.float32)

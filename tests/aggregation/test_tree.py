@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flaas.aggregation.tree import TreeSum
 
-from .by_the_book import COUNTS, FLOATS, PARAMETERS, by_the_book, made_up
+from .by_the_book import COUNTS, FLOATS, PARAMETERS, by_the_book, made_up, unhurried
 
 
 def summed(updates: Sequence[NDArray[np.float32]], cuts: Sequence[int] = ()) -> TreeSum:
@@ -50,6 +50,7 @@ def test_the_numbers_of_these_tests_tell_one_order_from_another(count: int) -> N
     assert bits(by_the_book(updates[::-1])) != bits(by_the_book(updates))
 
 
+@unhurried
 @given(data=st.data(), count=st.sampled_from([1, 2, 63, 64, 65, 130]))
 def test_any_cut_into_pieces_gives_the_same_bits(data: st.DataObject, count: int) -> None:
     updates = made_up(count, 16)
@@ -58,6 +59,7 @@ def test_any_cut_into_pieces_gives_the_same_bits(data: st.DataObject, count: int
     assert bits(summed(updates, cuts).total()) == bits(summed(updates).total())
 
 
+@unhurried
 @given(rows=st.lists(st.lists(FLOATS, min_size=2, max_size=2), min_size=1, max_size=70))
 def test_any_numbers_are_summed_as_by_the_book(rows: list[list[float]]) -> None:
     updates = list(np.array(rows, np.float32))

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from flaas.aggregation.update import DTYPE, PARAMETER_BYTES, NonFiniteCount, as_parameters
 
+from .by_the_book import unhurried
+
 NAN, INF = math.nan, math.inf
 
 
@@ -43,6 +45,7 @@ def test_nan_and_infinity_are_counted_wherever_a_file_is_cut(
             assert counted(data, [first, second]) == expected
 
 
+@unhurried
 @given(data=st.data(), values=st.lists(st.floats(width=32), max_size=40))
 def test_any_pieces_of_any_numbers_count_alike(data: st.DataObject, values: list[float]) -> None:
     content = struct.pack(f"<{len(values)}f", *values)
@@ -51,6 +54,7 @@ def test_any_pieces_of_any_numbers_count_alike(data: st.DataObject, values: list
     assert counted(content, cuts) == sum(not math.isfinite(value) for value in values)
 
 
+@unhurried
 @given(content=st.binary(max_size=200))
 def test_any_bytes_count_alike_one_by_one(content: bytes) -> None:
     """Every NaN there is, and a rest that is no whole parameter."""

@@ -1,12 +1,17 @@
 """Records with everything filled in, of which a test names what it is about."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+from hypothesis import HealthCheck, settings
 
 from flaas.domain.project import Project, ProjectStatus
 from flaas.domain.round import Participant, Round, Submission
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+unhurried: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For generated tests: how busy the machine is says nothing about the code."""
 
 
 def project(**values: Any) -> Project:

@@ -28,7 +28,7 @@ from flaas.domain.project import ProjectStatus
 from flaas.domain.round import Member, Phase, RoundStatus
 
 from . import records
-from .records import NOW
+from .records import NOW, unhurried
 
 MILLISECOND = timedelta(milliseconds=1)
 MINUTE = timedelta(minutes=1)
@@ -134,6 +134,7 @@ def test_training_begins_when_the_eligible_reach_their_ratio(
     assert isinstance(decide(known, NOW), Train if enough else Rest)
 
 
+@unhurried
 @given(part=st.integers(0, 5000), whole=st.integers(0, 5000), hundredths=st.integers(0, 100))
 def test_ratios_are_compared_exactly(part: int, whole: int, hundredths: int) -> None:
     known = snapshot(
@@ -218,6 +219,7 @@ def test_power_decides_who_is_eligible(
     assert is_eligible(asking, status, NOW) is expected
 
 
+@unhurried
 @given(hundredths=st.integers(0, 100), percent=st.integers(0, 100))
 def test_a_battery_level_is_read_as_the_phone_wrote_it(hundredths: int, percent: int) -> None:
     asking = records.project(
@@ -379,6 +381,7 @@ TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1)).map(
 )
 
 
+@unhurried
 @given(known=snapshots(), now=TIMES)
 def test_there_is_a_decision_whatever_is_known(known: Snapshot, now: datetime) -> None:
     decision = decide(known, now)

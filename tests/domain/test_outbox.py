@@ -106,4 +106,4 @@ def test_a_batch_is_as_large_as_one_notification_may_be() -> None:
     [(0, 2), (1, 4), (2, 8), (3, 16), (6, 128), (7, 256), (8, 300), (9, 300), (10_000, 300)],
 )
 def test_the_wait_doubles_up_to_five_minutes(attempts: int, seconds: int) -> None:
-    assert retry_delay(attempts) == timedelta(seconds=seconds)
+    assert retry_delay(attempts + 1) == timedelta(seconds=seconds)

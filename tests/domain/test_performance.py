@@ -11,6 +11,8 @@ from flaas.domain.performance import Spread, read_results, spread
 from flaas.domain.project import TrainingMode
 from flaas.domain.round import Results
 
+from .records import unhurried
+
 ONE_MODEL = [TrainingMode.BASELINE, TrainingMode.JOINT_SAMPLES]
 
 
@@ -95,6 +97,7 @@ FIGURES = st.recursive(
 )
 
 
+@unhurried
 @given(worker=FIGURES, evaluation=FIGURES, mode=st.sampled_from(TrainingMode))
 def test_whatever_a_phone_writes_a_figure_is_finite_or_absent(
     worker: Any, evaluation: Any, mode: TrainingMode

@@ -11,6 +11,7 @@ from flaas.domain.errors import Invalid
 from flaas.domain.project import Project, is_model_name, read_settings
 
 from . import records
+from .records import unhurried
 
 JAVA_INT_MAX = 2_147_483_647
 JAVA_INT_MIN = -2_147_483_648
@@ -251,6 +252,7 @@ JSON = st.recursive(
 )
 
 
+@unhurried
 @given(payload=st.dictionaries(st.sampled_from(sorted(EVERY_FIELD)), JSON))
 def test_any_json_is_read_or_refused_and_what_is_read_reads_the_same(
     payload: dict[str, Any],

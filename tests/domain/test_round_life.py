@@ -11,6 +11,7 @@ from flaas.domain.round import Member, RoundStatus
 from flaas.domain.transitions import Step
 
 from . import records
+from .records import unhurried
 from .world import World
 
 DEVICES = (Member(1, "phone-1"), Member(2, "phone-2"), Member(3, "phone-3"))
@@ -70,6 +71,7 @@ def test_a_process_that_dies_before_any_one_step_changes_nothing() -> None:
         assert end(lived(SCRIPT, frozenset({step}))) == end(whole), f"dead before step {step}"
 
 
+@unhurried
 @given(
     answering=st.lists(st.integers(0, 3), max_size=4),
     deaths=st.frozensets(st.integers(0, 100), max_size=30),
