@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -9,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from flaas.app import App, make_web, open_app
 from flaas.domain.ports import Clock
@@ -25,6 +25,8 @@ _NO_LIMIT: Final = 1 << 62
 """Each handler bounds its own body and says so in JSON; Tornado's bound would just hang up."""
 
 _IDLE_SECONDS: Final = 300.0
+_BACKLOG: Final = 1024
+"""Connections that wait to be accepted: a push wakes thousands of phones at once."""
 
 
 @asynccontextmanager
@@ -40,11 +42,11 @@ async def serving(app: App) -> AsyncIterator[str]:
         max_body_size=_NO_LIMIT,
         idle_connection_timeout=_IDLE_SECONDS,
     )
-    sockets = _bind(settings)
-    server.add_sockets(sockets)
+    listening = _bind(settings)
+    server.add_socket(listening)
     app.scheduler.start()
     try:
-        host, port = sockets[0].getsockname()[:2]
+        host, port = listening.getsockname()[:2]
         yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
         await _drain(app, context)
@@ -62,6 +64,7 @@ async def serve(settings: Settings) -> None:
         log.info("serving at %s", url)
         await stop.wait()
         log.info("stopping: requests in flight have %.0f s to finish", settings.drain_seconds)
+    log.info("stopped")
 
 
 @asynccontextmanager
@@ -72,12 +75,17 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         yield app, url
 
 
-def _bind(settings: Settings) -> list[socket.socket]:
+def _bind(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
     try:
-        return bind_sockets(settings.port, settings.address)
+        bound = socket.create_server(
+            (settings.address, settings.port), family=family, backlog=_BACKLOG
+        )
     except OSError as error:
-        reason = error.strerror or "cannot be bound"
+        reason = os.strerror(error.errno) if error.errno else error
         raise SettingError(f"{settings.address}:{settings.port}: {reason}") from None
+    bound.setblocking(False)
+    return bound
 
 
 async def _ensure_admin(app: App) -> None:

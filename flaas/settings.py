@@ -139,18 +139,31 @@ def _check_together(settings: Settings, environ: Mapping[str, str]) -> None:
             raise SettingError(f"{one} and {other} are set together or not at all")
     if settings.jwt_secret and len(settings.jwt_secret.reveal()) < _SHORTEST_JWT_SECRET:
         raise SettingError(f"JWT_SECRET: at least {_SHORTEST_JWT_SECRET} characters are needed")
-    if "DYNO" in environ and not (settings.mongodb_uri and settings.aws_s3_bucket_name):
+    if "DYNO" in environ and not (
+        settings.mongodb_uri and settings.aws_s3_bucket_name and settings.jwt_secret
+    ):
         raise SettingError(
-            "MONGODB_URI and AWS_S3_BUCKET_NAME are needed on Heroku: its disk does not last"
+            "MONGODB_URI, AWS_S3_BUCKET_NAME and JWT_SECRET are needed on Heroku: "
+            "its disk does not last"
         )
 
 
 def signing_secret(settings: Settings) -> str:
-    """The key that signs tokens: the one that is set, else one that is made once and kept."""
+    """The key that signs tokens: the one that is set, else one that is made once and kept.
+
+    Raises `SettingError`.
+    """
     if settings.jwt_secret is not None:
         return settings.jwt_secret.reveal()
-    file = settings.data_dir / "jwt_secret"
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        return _kept_secret(settings.data_dir)
+    except OSError as error:
+        raise SettingError(f"data_dir {settings.data_dir}: {error.strerror}") from None
+
+
+def _kept_secret(data_dir: Path) -> str:
+    file = data_dir / "jwt_secret"
+    data_dir.mkdir(parents=True, exist_ok=True)
     # Linked into place when it is whole: of two that start at once, both read the same.
     new = file.with_name(f".jwt_secret.{secrets.token_hex(8)}")
     if not file.exists():

@@ -1,7 +1,6 @@
 """Starting, stopping and ticking, in a process of this one."""
 
 import asyncio
-import gc
 from collections.abc import Callable
 
 import pytest
@@ -74,10 +73,6 @@ async def test_requests_that_do_not_end_are_cut_off_after_the_deadline(
     await operator.__aexit__(None, None, None)
 
 
-# Tornado leaves the socket that it could not bind to the garbage collector.
-@pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
 async def test_a_port_that_is_taken_is_said_in_one_line(
     make_settings: Callable[..., Settings],
 ) -> None:
@@ -86,7 +81,6 @@ async def test_a_port_that_is_taken_is_said_in_one_line(
         with pytest.raises(SettingError, match=f"127.0.0.1:{port}: Address already in use"):
             async with running(make_settings(PORT=port)):
                 pass
-        gc.collect()
 
 
 async def test_the_staff_account_of_the_settings_exists_and_gets_its_new_password(

@@ -9,6 +9,7 @@ import click
 
 from flaas.app import App
 from flaas.cli.base import on_app, progress_bar
+from flaas.services.catalogue import RECORD_BYTES, IncomingSamples
 from flaas.services.incoming import Incoming
 
 _READ_BYTES: Final = 1 << 20
@@ -36,18 +37,26 @@ async def upload_samples(opened: App, directory: Path) -> None:
     found = sorted(directory.glob("*/*/*/samples.bin"))
     if not found:
         raise click.UsageError(f"There is no TYPE/INDEX/APP/samples.bin below {directory}.")
+    # All are looked at before the first is stored: one bad file, and nothing changes.
+    uploads = [(file, _incoming(opened, file, directory)) for file in found]
     records = 0
     with progress_bar(len(found), "Uploading samples") as advance:
-        for file in found:
-            dataset_type, index, app_number, _ = file.relative_to(directory).parts
-            if not (index.isdecimal() and app_number.isdecimal()):
-                raise click.UsageError(f"{file} is not in a folder TYPE/INDEX/APP.")
-            incoming = opened.services.catalogue.receive_samples(
-                dataset_type, int(index), int(app_number)
-            )
+        for file, incoming in uploads:
             records += await _upload(incoming, file)
             advance(1)
     click.echo(f"{len(found)} file(s) with {records} samples uploaded.")
+
+
+def _incoming(opened: App, file: Path, directory: Path) -> IncomingSamples:
+    dataset_type, index, app, _ = file.relative_to(directory).parts
+    if not (index.isdecimal() and app.isdecimal()):
+        raise click.UsageError(f"{file} is not in a folder TYPE/INDEX/APP.")
+    size = file.stat().st_size
+    if size == 0 or size % RECORD_BYTES:
+        raise click.UsageError(
+            f"{file} does not hold whole records of {RECORD_BYTES} bytes; it has {size} bytes."
+        )
+    return opened.services.catalogue.receive_samples(dataset_type, int(index), int(app))
 
 
 async def _upload(

@@ -2,16 +2,17 @@
 
 import asyncio
 import csv
-from collections.abc import Iterable
+import io
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import aiohttp
 import numpy as np
 from rich.console import Console
 
 from flaas.domain.project import APPS, DatasetType
-from flaas.fleet.client import Account
+from flaas.fleet.client import Account, CallFailed, Client, SignedOut, open_session
 from flaas.fleet.data import Digits, split
 from flaas.fleet.fleet import Fleet
 from flaas.fleet.pushwoosh import PushwooshStandIn
@@ -19,6 +20,8 @@ from flaas.fleet.task import Event
 from flaas.fleet.training import initial_model
 
 _TELL_SECONDS: Final = 5.0
+
+Put: TypeAlias = Callable[[str, bytes], Awaitable[None]]
 
 
 class FleetError(Exception):
@@ -92,26 +95,34 @@ class FleetRun:
                     console.print(_told(fleet))
 
     async def _upload(self, uploads: Uploads, console: Console) -> None:
-        auth = aiohttp.BasicAuth(uploads.username, uploads.password)
         rng = np.random.default_rng(0)
         shares = split(Digits.load(), len(self.rows), len(APPS), uploads.dataset_type, rng)
-        async with aiohttp.ClientSession(auth=auth) as session:
-            model = initial_model(uploads.parameters)
-            await self._put(session, f"models/{uploads.model}", model)
+        async with open_session() as session:
+            put = await self._signed_in(session, uploads)
+            await put(f"models/{uploads.model}", initial_model(uploads.parameters))
             for row, files in zip(self.rows, shares, strict=True):
                 for app, content in enumerate(files):
-                    path = f"samples/{uploads.dataset_type}/{row.samples_index}/{app}"
-                    await self._put(session, path, content)
+                    place = f"{uploads.dataset_type}/{row.samples_index}/{app}"
+                    await put(f"samples/{place}", content)
         console.print(f"model {uploads.model} and the samples of {len(self.rows)} phones uploaded")
 
-    async def _put(self, session: aiohttp.ClientSession, path: str, body: bytes) -> None:
+    async def _signed_in(self, session: aiohttp.ClientSession, uploads: Uploads) -> Put:
+        """A function that PUTs a file below /admin, in the name of the staff account."""
+        staff = Client(session, self.url, Account(uploads.username, uploads.password))
         try:
-            async with session.put(f"{self.url}/admin/{path}", data=body) as answer:
+            await staff.sign_in()
+        except (CallFailed, SignedOut) as error:
+            raise FleetError(f"{uploads.username} cannot sign in at {self.url}: {error}") from None
+        token = staff.tokens.access if staff.tokens else ""
+
+        async def put(path: str, body: bytes) -> None:
+            url, headers = f"{self.url}/admin/{path}", {"Authorization": f"Bearer {token}"}
+            async with session.put(url, data=io.BytesIO(body), headers=headers) as answer:
                 if answer.status != 201:
                     text = (await answer.text())[:200]
                     raise FleetError(f"PUT /admin/{path}: {answer.status} {text}")
-        except aiohttp.ClientConnectionError as error:
-            raise FleetError(f"nothing answers at {self.url}: {error}") from error
+
+        return put
 
 
 def read_accounts(file: Iterable[str], source: str) -> list[Row]:

@@ -34,7 +34,10 @@ class Pushwoosh:
         body = msgspec.json.encode(self._request(batch))
         headers = {"Content-Type": "application/json"}
         try:
-            async with self._session.post(self._url, data=body, headers=headers) as answer:
+            # No redirects: the body holds the token, and its host is the one that was set.
+            async with self._session.post(
+                self._url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
                 status, text = answer.status, await _read(answer.content)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise PushFailed(f"{type(error).__name__} from {self._url}") from error

@@ -18,7 +18,12 @@ _WRITE_PARAMETERS: Final = 1 << 18
 
 
 class UpdatesDamaged(Exception):
-    """Files in the store are not what their devices submitted: device id → what is wrong."""
+    """There is no aggregate, since files in the store are not what their devices submitted:
+    device id → what is wrong.
+
+    Found where a file is missing, of another length, or makes the mean something that is not
+    finite. Every file is hashed then; hashing each one always would cost more than the sum.
+    """
 
     def __init__(self, damage: dict[int, str]) -> None:
         super().__init__(f"{len(damage)} updates are damaged in the file store")

@@ -23,6 +23,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote_plus
 
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
 log = logging.getLogger(__name__)
 
 _LONGEST_SOCKET_PATH: Final = 100
@@ -31,6 +34,7 @@ _LONGEST_SOCKET_PATH: Final = 100
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05
+_PING_MS: Final = 2_000
 
 
 class MongodUnavailable(Exception):
@@ -44,7 +48,10 @@ def private_mongod(data_dir: Path, database: str = "flaas") -> Iterator[str]:
     Blocks while mongod starts (about a second) and stops. Raises `MongodUnavailable`.
     """
     home = data_dir.resolve() / "mongodb"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise MongodUnavailable(f"{home}: {error.strerror}") from None
     address = _socket_folder(home) / "mongod.sock"
     with _opened(home / "users.lock") as users:
         with _locked(home / "start.lock"):
@@ -184,10 +191,19 @@ def _socket_folder(home: Path) -> Path:
 
 
 def _answers(address: Path) -> bool:
+    """Whether a mongod is there and works: one that is dying still takes connections."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(address))
         except OSError:
+            return False
+    uri = f"mongodb://{quote_plus(str(address))}"
+    with MongoClient[dict[str, object]](
+        uri, serverSelectionTimeoutMS=_PING_MS, socketTimeoutMS=_PING_MS
+    ) as client:
+        try:
+            client.admin.command("ping")
+        except PyMongoError:
             return False
     return True
 

@@ -124,31 +124,29 @@ def refusal(**answer: object) -> bytes:
     return http(json.dumps(answer).encode())
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        http(OK, "500 Internal Server Error"),
-        http(OK, "401 Unauthorized"),
-        http(OK, "204 No Content"),
-        http(OK, "301 Moved Permanently"),
-        http(f"no such token: {TOKEN}".encode(), "403 Forbidden"),
-        refusal(status_code=210, status_message="Argument error"),
-        refusal(status_code=210, status_message=None),
-        refusal(status_code=210, status_message=f"no such token: {TOKEN}"),
-        refusal(status_code="200"),
-        refusal(status_message="OK"),
-        refusal(),
-        http(b"[200]"),
-        http(b""),
-        http(b"<html>maintenance</html>"),
-        http(b"\xff\xfe"),
-        http(b'{"status_code":200' + b" " * (2 << 20)),
-        b"",
-        b"nonsense\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + OK[:20],
-    ],
-    ids=lambda answer: answer[:1] and answer[9:70].partition(b"\r\n\r\n")[0].decode("latin-1")[:16],
-)
+ANSWERS = {
+    "HTTP 500": http(OK, "500 Internal Server Error"),
+    "HTTP 401": http(OK, "401 Unauthorized"),
+    "HTTP 201": http(OK, "201 Created"),
+    "a redirect to nowhere": http(OK, "301 Moved Permanently"),
+    "HTTP 403 with the token": http(f"no such token: {TOKEN}".encode(), "403 Forbidden"),
+    "a refusal": refusal(status_code=210, status_message="Argument error"),
+    "a refusal without a text": refusal(status_code=210, status_message=None),
+    "a refusal with the token": refusal(status_code=210, status_message=f"wrong: {TOKEN}"),
+    "a code that is text": refusal(status_code="200"),
+    "no code": refusal(status_message="OK"),
+    "another JSON": http(b"[200]"),
+    "an empty body": http(b""),
+    "a page": http(b"<html>maintenance</html>"),
+    "no text": http(b"\xff\xfe"),
+    "too much": http(b'{"status_code":200' + b" " * (2 << 20)),
+    "nothing": b"",
+    "no HTTP": b"nonsense\r\n\r\n",
+    "a body cut short": b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + OK[:20],
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
 async def test_every_other_answer_is_a_failed_push_without_the_token(answer: bytes) -> None:
     async with answering(answer) as url, client(url) as service:
         with pytest.raises(PushFailed) as caught:

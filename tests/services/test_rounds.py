@@ -226,6 +226,31 @@ async def test_no_more_rounds_after_the_last_completes_again(training: Training)
     assert len(await world.services.store.rounds.all(project_id)) == 1
 
 
+async def test_members_who_come_after_the_count_do_not_change_it(training: Training) -> None:
+    world, round_, users = training
+    for device in users[:3]:
+        await world.answer(device, round_, [1.0, 2.0, 3.0])
+    world.clock.pass_(minutes=60)
+    dying = with_ports(world, lambda port: Faulty(port, FaultAfter("end_closing")))
+    with pytest.raises(Killed):
+        await dying.advance(round_.project_id)
+    await world.devices(10, round_.project_id, first=50)
+    await advance(world, round_.project_id)
+    assert (await world.round(round_.project_id, 0)).status is RoundStatus.COMPLETE
+
+
+async def test_a_project_that_now_wants_fewer_rounds_is_completed(training: Training) -> None:
+    world, round_, users = training
+    for device in users:
+        await world.answer(device, round_, [1.0, 2.0, 3.0])
+    world.clock.pass_(minutes=61)
+    await advance(world, round_.project_id)
+    assert (await world.round(round_.project_id, 1)).status is RoundStatus.WAIT
+    await world.services.store.projects.update(round_.project_id, {"number_of_rounds": 1})
+    await advance(world, round_.project_id)
+    assert (await world.project(round_.project_id)).status is ProjectStatus.COMPLETED
+
+
 # --- damaged updates ---
 
 GOOD = floats([1.0, 2.0, 3.0])
@@ -240,7 +265,6 @@ DAMAGE: dict[str, bytes | None] = {
     "one byte too many": GOOD + b"\0",
     "not a number": NAN + GOOD[4:],
     "infinite": GOOD[:-4] + INF,
-    "other numbers": floats([50.0, 60.0, 70.0]),
 }
 
 
@@ -275,6 +299,25 @@ async def test_too_many_damaged_updates_make_the_round_invalid(training: Trainin
     await advance(world, round_.project_id)
     assert (await world.round(round_.project_id, 0)).status is RoundStatus.INVALID
     assert await model_of(world, round_.project_id, 1) == INITIAL
+
+
+async def test_an_update_that_is_damaged_after_the_next_round_was_opened(
+    training: Training,
+) -> None:
+    """The next round starts from the model that its file holds, whatever came in between."""
+    world, round_, users = training
+    project_id = round_.project_id
+    for number, device in enumerate(users):
+        await world.answer(device, round_, [number, 2.0, 3.0])
+    dying = with_ports(world, lambda port: Faulty(port, FaultAfter("insert")))
+    with pytest.raises(Killed):
+        await dying.advance(project_id)
+    await world.overwrite(users[0], round_, None)
+    await advance(world, project_id)
+    made = await model_of(world, project_id, 1)
+    assert made == floats([2.0, 2.0, 3.0])
+    assert (await world.round(project_id, 0)).result_sha256 == sha256(made)
+    assert (await world.round(project_id, 1)).model_sha256 == sha256(made)
 
 
 @pytest.mark.parametrize("threshold", ["0.70", "0.00"])
@@ -380,15 +423,27 @@ class Fault:
         self._left = number
         self._when = when
 
-    def before(self) -> None:
+    def before(self, name: str) -> None:
         if self._left == 0 and self._when == "before":
             self.hit = True
             raise Killed
         self._left -= 1
 
-    def after(self) -> None:
+    def after(self, name: str) -> None:
         if self._left == -1 and self._when == "after":
             self.hit = True
+            raise Killed
+
+
+class FaultAfter(Fault):
+    """Ends the process after the first call of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(-1, "never")
+        self._name = name
+
+    def after(self, name: str) -> None:
+        if name == self._name:
             raise Killed
 
 
@@ -409,9 +464,9 @@ class Faulty:
             return self._create
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            fault.before()
+            fault.before(name)
             result = await member(*args, **kwargs)
-            fault.after()
+            fault.after(name)
             return result
 
         return call

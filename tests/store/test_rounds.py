@@ -29,10 +29,22 @@ async def test_a_round_is_found_by_its_number_and_by_its_request(store: MongoSto
     assert await store.rounds.by_request(imported.id) is None
 
 
-async def test_a_number_that_the_project_has_is_not_inserted_again(store: MongoStore) -> None:
-    await store.rounds.insert(round_())
-    await store.rounds.insert(round_(id=7, request_id=7, seed=1))
-    assert await store.rounds.all(1) == [round_()]
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (round_(), round_(model_sha256="another")),
+        (training(), training()),
+        (round_(status=RoundStatus.COMPLETE), round_(status=RoundStatus.COMPLETE)),
+    ],
+    ids=["waits", "trains", "closed"],
+)
+async def test_a_number_that_the_project_has_is_not_inserted_again(
+    store: MongoStore, before: Round, after: Round
+) -> None:
+    """Only the model that it starts from is renewed, as long as it waits."""
+    await store.rounds.insert(before)
+    await store.rounds.insert(round_(id=7, request_id=7, seed=1, model_sha256="another"))
+    assert await store.rounds.all(1) == [after]
 
 
 async def test_of_rounds_inserted_at_once_one_stays(store: MongoStore) -> None:
@@ -108,6 +120,18 @@ async def test_a_phase_moves_from_the_one_that_is_named_and_no_other(
 ) -> None:
     await store.rounds.insert(before)
     await store.rounds.move_phase(before.id, old, new)
+    assert await get(store) == after
+
+
+@pytest.mark.parametrize("phase", [*Phase, None])
+async def test_closing_ends_with_what_the_answers_are_held_against(
+    store: MongoStore, phase: Phase | None
+) -> None:
+    await store.rounds.insert(training(phase=phase))
+    await store.rounds.end_closing(100, 9)
+    await store.rounds.end_closing(100, 10)
+    closing = phase is Phase.CLOSING
+    after = training(phase=Phase.COUNTED, registered=9) if closing else training(phase=phase)
     assert await get(store) == after
 
 
