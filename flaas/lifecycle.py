@@ -52,6 +52,7 @@ async def serving(app: App) -> AsyncIterator[str]:
         await _drain(app, context)
         server.stop()
         await server.close_all_connections()
+        await asyncio.gather(*context.cleaning, return_exceptions=True)
 
 
 async def serve(settings: Settings) -> None:

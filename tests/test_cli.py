@@ -183,7 +183,7 @@ def test_a_wrong_call_is_answered_with_the_usage(lone: Shell, arguments: list[st
     [
         ({"PORT": "many"}, "PORT: "),
         ({"JWT_SECRET": "short"}, "JWT_SECRET: "),
-        ({"DYNO": "web.1"}, "MONGODB_URI "),
+        ({"DYNO": "web.1"}, "MONGODB_URI, "),
         ({"MONGODB_URI": "nonsense://db", "JWT_SECRET": "x" * 32}, "MONGODB_URI "),
     ],
 )

@@ -9,6 +9,7 @@ import click
 
 from flaas.app import App
 from flaas.cli.base import on_app, progress_bar
+from flaas.domain.errors import Malformed
 from flaas.services.catalogue import RECORD_BYTES, IncomingSamples
 from flaas.services.incoming import Incoming
 
@@ -53,7 +54,7 @@ def _incoming(opened: App, file: Path, directory: Path) -> IncomingSamples:
         raise click.UsageError(f"{file} is not in a folder TYPE/INDEX/APP.")
     size = file.stat().st_size
     if size == 0 or size % RECORD_BYTES:
-        raise click.UsageError(
+        raise Malformed(
             f"{file} does not hold whole records of {RECORD_BYTES} bytes; it has {size} bytes."
         )
     return opened.services.catalogue.receive_samples(dataset_type, int(index), int(app))

@@ -1,7 +1,9 @@
 """What handlers share."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from flaas.services.all import Services
 
@@ -19,6 +21,15 @@ class Context:
     """New requests are told to come back later."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while the server drains and no request is in flight."""
+
+    cleaning: set[asyncio.Task[None]] = field(default_factory=set)
+    """What broken requests left to be closed."""
+
+    def clean_up(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run this from where nothing can be awaited; a stopping server waits for it."""
+        task = asyncio.create_task(work)
+        self.cleaning.add(task)
+        task.add_done_callback(self.cleaning.discard)
 
     def enter(self) -> None:
         self.in_flight += 1

@@ -3,8 +3,6 @@
 from abc import abstractmethod
 from typing import Generic, TypeVar
 
-from tornado.ioloop import IOLoop
-
 from flaas.services.incoming import Incoming
 from flaas.web.base import Handler
 from flaas.web.context import Context
@@ -49,7 +47,7 @@ class UploadHandler(Handler, Generic[T]):
         # a phone that hung up a moment too early will ask again and find it.
         if self._incoming is not None and not self._finishing:
             self._finishing = True
-            IOLoop.current().add_callback(self._incoming.__aexit__, None, None, None)
+            self.context.clean_up(self._incoming.__aexit__(None, None, None))
 
     @property
     def body_seconds(self) -> float:
