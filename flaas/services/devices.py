@@ -15,6 +15,7 @@ from flaas.domain.project import APPS, DatasetType, Project
 from flaas.domain.round import (
     JoinStatus,
     Round,
+    RoundStatus,
     global_model_key,
     results_key,
     samples_key,
@@ -95,9 +96,12 @@ class Devices:
             participant = await participants.report(round_.id, user.device_id, self.clock())
             if participant and participant.reported_at is None and participant.counted is None:
                 raise Conflict("The model is still being stored; report again.")
-            if await participants.all_answered(round_.id):
-                self.on_answer(round_.project_id)
-        return participant is not None and participant.reported_at is not None
+        answered = participant is not None and participant.reported_at is not None
+        # Asked on a repeat too: whoever took the first report may have died before this line.
+        trains = round_.status is RoundStatus.TRAINING
+        if answered and trains and await participants.all_answered(round_.id):
+            self.on_answer(round_.project_id)
+        return answered
 
     async def submit_results(
         self, user: User, project_id: int, number: int, file_name: str, body: bytes

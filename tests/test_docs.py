@@ -1,0 +1,35 @@
+"""Documents that have to name everything there is."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from flaas.cli import commands
+from flaas.domain.project import Project
+from flaas.web.routes import ROUTES
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_route_is_in_the_api_page_with_each_of_its_verbs() -> None:
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    documented = {
+        (verb, path) for verb, path in re.findall(r"`([A-Z]+) (/[^`?]*)(?:\?[^`]*)?`", page)
+    }
+    served = {
+        (verb, re.sub(r":n}", "}", path)) for path, handler in ROUTES for verb in handler.access
+    }
+    assert documented == served
+
+
+@pytest.mark.parametrize("field", [field.name for field in msgspec.structs.fields(Project)])
+def test_every_field_of_a_project_is_in_the_api_page(field: str) -> None:
+    assert f"`{field}`" in (ROOT / "docs" / "api.md").read_text("utf-8")
+
+
+def test_the_readme_names_commands_that_exist() -> None:
+    named = re.findall(r"server\.py ([a-z][a-z-]+)", (ROOT / "README.md").read_text("utf-8"))
+    assert set(named) <= set(commands.commands)
+    assert len(named) > 5
