@@ -47,6 +47,7 @@ class App:
     """Everything of one process, wired together. Nothing runs yet."""
 
     settings: Settings
+    clock: Clock
     services: Services
     scheduler: Scheduler
 
@@ -101,12 +102,13 @@ async def open_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[
             submissions=Submissions(store, files, clock),
             reports=Reports(store),
         )
-        yield App(settings, services, scheduler)
+        yield App(settings, clock, services, scheduler)
 
 
 def make_web(app: App) -> tuple[Application, Context]:
     """The Tornado application, and what its handlers share."""
-    context = Context(app.services, app.settings.upload_timeout_seconds)
+    settings = app.settings
+    context = Context(app.services, settings.upload_timeout_seconds, app.clock, settings.time_zone)
     kwargs = {"context": context}
     application = Application(
         [(pattern(path), handler, kwargs) for path, handler in ROUTES],

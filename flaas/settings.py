@@ -23,7 +23,8 @@ _SHORTEST_JWT_SECRET: Final = 32
 
 _LONGEST: Final = 10**9
 Seconds = Annotated[float, Meta(gt=0, le=_LONGEST)]
-Days = Annotated[int, Meta(ge=1, le=36_500)]
+Days = Annotated[int, Meta(ge=1, le=18_000)]
+"""MongoDB's deletion of old documents knows no times from before 1970."""
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+\S*$")]
 
 

@@ -144,7 +144,7 @@ def test_the_help_lists_every_command_in_one_line_each(lone: Shell) -> None:
     assert "Type 'server.py help COMMAND'" in " ".join(shown.split())
     listed = shown.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in listed] == sorted(commands.commands)
-    assert all(re.fullmatch(r"  [a-z-]+ +[A-Z].*", line) for line in listed)
+    assert all(re.fullmatch(r"  [a-z_-]+ +[A-Z].*[.]", line) for line in listed)
     assert all(len(line) <= 100 for line in listed)
 
 

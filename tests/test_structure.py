@@ -34,14 +34,15 @@ ARROWS: Final = """
     store        | domain                                             | motor pymongo bson msgspec
     files        | domain                                             | aiobotocore botocore aiohttp
     push         | domain                                             | aiohttp msgspec
-    web          | services domain                                    | tornado msgspec
+    operations   | services domain                                    | msgspec
+    web          | operations services domain                         | tornado msgspec
     scheduler    | services domain                                    | tornado
     settings     |                                                    | msgspec
     fleet        | domain.project                                     | *
     app          | *                                                  | *
     lifecycle    | app settings domain web                            | *
     demo         | app settings domain services lifecycle fleet       | *
-    cli          | app settings domain services lifecycle fleet demo \
+    cli          | app settings domain services operations lifecycle fleet demo \
                    store.embedded store.mongo files.errors            | *
 """
 

@@ -2,10 +2,11 @@
 
 import click
 
-from flaas.cli.accounts import assign, createadmin, createusers
+from flaas.cli.accounts import createadmin
 from flaas.cli.base import Commands
 from flaas.cli.fleet import demo, fleet
-from flaas.cli.server import serve, tick
+from flaas.cli.operations import operation_commands
+from flaas.cli.server import serve
 from flaas.cli.uploads import upload_model, upload_samples
 
 
@@ -40,15 +41,13 @@ def help_(context: click.Context, command: str | None) -> None:
 
 
 for command in (
-    assign,
     createadmin,
-    createusers,
     demo,
     fleet,
     serve,
-    tick,
     upload_model,
     upload_samples,
+    *operation_commands(),
 ):
     commands.add_command(command)
 

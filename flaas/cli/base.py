@@ -27,6 +27,13 @@ _EXPECTED: Final = (
 
 
 class Commands(click.Group):
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A line a command: the longest name is wider than click's column."""
+        names = self.list_commands(ctx)
+        rows = [(name, self.commands[name].get_short_help_str(80)) for name in names]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows, col_max=max(map(len, names)) + 2)
+
     def invoke(self, context: click.Context) -> Any:
         """Errors that are meant for the operator are one line, and exit status 1."""
         try:

@@ -16,7 +16,7 @@ from flaas.fleet.data import DataMissing
 from flaas.fleet.run import FleetError, FleetRun, PushService, Uploads, read_accounts
 
 
-@click.command(short_help="Train a real model with simulated phones, here and now.")
+@click.command(short_help="Train a model with simulated phones.")
 @click.option("--devices", default=8, show_default=True, type=click.IntRange(1, 2000))
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1, 1000))
 @click.option(

@@ -18,7 +18,7 @@ _READ_BYTES: Final = 1 << 20
 T = TypeVar("T")
 
 
-@click.command(name="upload-model", short_help="Register a model by its initial weights.")
+@click.command(name="upload-model", short_help="Register a model.")
 @click.argument("name")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @on_app

@@ -64,10 +64,41 @@ class StatusReport(Struct, frozen=True, kw_only=True):
     device_info: dict[str, Any]
 
 
+class StatusLine(Struct, frozen=True, kw_only=True):
+    """What operators read of a report. The defaults stand for what a phone left out."""
+
+    user_id: int
+    at: datetime
+    version_code: int = 0
+    bucket: int = -1
+    """Android's app standby bucket."""
+    power_plugged: bool = False
+    level: float = 0.0
+
+    def passes(self, *, plugged_only: bool, battery_level: float) -> bool:
+        """Whether a report is one of a device that is plugged in, or charged enough."""
+        return self.power_plugged or (not plugged_only and self.level >= battery_level)
+
+
+def read_line(user_id: int, at: datetime, device_info: dict[str, Any]) -> StatusLine:
+    """The same, from a report as it is kept."""
+    status = read_status(device_info, at)
+    version: Any = _mapping(device_info.get("app_details")).get("version_code")
+    usage = _mapping(device_info.get("usage_stats_details"))
+    bucket: Any = usage.get("app_standby_bucket")
+    return StatusLine(
+        user_id=user_id,
+        at=at,
+        version_code=version if _is_number(version, int) else 0,
+        bucket=bucket if _is_number(bucket, int) else -1,
+        power_plugged=status.power_plugged,
+        level=status.level,
+    )
+
+
 def read_status(device_info: dict[str, Any], at: datetime) -> DeviceStatus:
     """The battery's state in a report. What a phone left out counts against it: not plugged in."""
-    battery = device_info.get("battery_status")
-    battery = battery if isinstance(battery, dict) else {}
+    battery = _mapping(device_info.get("battery_status"))
     level: Any = battery.get("level")
     return DeviceStatus(
         at=at,
@@ -78,8 +109,7 @@ def read_status(device_info: dict[str, Any], at: datetime) -> DeviceStatus:
 
 def read_details(device_info: dict[str, Any]) -> DeviceDetails:
     """The record of the phone itself; fields of a wrong type read as absent."""
-    details = device_info.get("device_details")
-    details = details if isinstance(details, dict) else {}
+    details = _mapping(device_info.get("device_details"))
 
     def text(name: str) -> str:
         value = details.get(name)
@@ -96,6 +126,10 @@ def read_details(device_info: dict[str, Any]) -> DeviceDetails:
         os_version=version if _is_number(version, int) and 0 <= version < 2**31 else 0,
         security_patch=text("security_patch"),
     )
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _is_number(value: Any, kind: type | UnionType = int | float) -> bool:

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from flaas.domain.device import DeviceDetails, DeviceStatus, StatusReport, User
+from flaas.domain.device import DeviceDetails, DeviceStatus, StatusLine, StatusReport, User
 from flaas.domain.outbox import PushBatch
 from flaas.domain.project import Project
 from flaas.domain.round import (
     JoinStatus,
     Member,
+    Part,
     Participant,
     Phase,
     Results,
@@ -122,6 +123,12 @@ class Users(Protocol):
     def reporting_since(self, project_id: int, since: datetime) -> AsyncIterator[User]:
         """Active devices of a project whose newest report is that young, by device id."""
 
+    def members(self, project_id: int) -> AsyncIterator[User]:
+        """The registered devices of a project, by id."""
+
+    def devices(self, usernames: Sequence[str]) -> AsyncIterator[User]:
+        """These devices, or all of them where none is named, by id."""
+
     async def record_status(
         self, user_id: int, status: DeviceStatus, details: DeviceDetails | None
     ) -> None:
@@ -169,6 +176,9 @@ class Rounds(Protocol):
 
     async def all(self, project_id: int) -> list[Round]:
         """In the order of their numbers."""
+
+    async def spans(self) -> dict[int, tuple[datetime, datetime]]:
+        """Project id → creation of its first and of its last round."""
 
     async def count(self, project_id: int) -> tuple[int, int]:
         """How many are complete, and the number that the next one gets."""
@@ -238,12 +248,29 @@ class Participants(Protocol):
     async def counted(self, round_id: int) -> list[Participant]:
         """Whose updates are averaged, by device id."""
 
+    def joins(self, round_ids: Sequence[int]) -> AsyncIterator[Participant]:
+        """Who joined these rounds: by round, and there in the order of first join."""
+
+    def join_counts(self, round_ids: Sequence[int]) -> AsyncIterator[tuple[str, int]]:
+        """Username and number of joined rounds, by the users' ids."""
+
+    def chosen(self, round_ids: Sequence[int], part: Part) -> AsyncIterator[tuple[int, User]]:
+        """Who took that part in these rounds, with the round's id: by round and user id."""
+
+    def results(self, round_ids: Sequence[int]) -> AsyncIterator[tuple[int, Results]]:
+        """What devices measured in these rounds, with the round's id, by round."""
+
     async def record_results(self, round_id: int, device_id: int, results: Results) -> None: ...
     async def delete_all(self, round_ids: Sequence[int]) -> None: ...
 
 
 class Statuses(Protocol):
     async def insert(self, report: StatusReport) -> None: ...
+    def since(self, moment: datetime) -> AsyncIterator[StatusLine]:
+        """Every report from then on: by user id, and there the newest first."""
+
+    def pings(self, start: datetime, end: datetime) -> AsyncIterator[tuple[datetime, str]]:
+        """Time and username of each ping from `start` up to, without, `end`, the newest first."""
 
 
 class Outbox(Protocol):

@@ -64,6 +64,15 @@ class Round(Struct, frozen=True, kw_only=True):
     """Of the global model that the round made, once it is complete."""
 
 
+class Part(StrEnum):
+    """What devices did in a round."""
+
+    AVAILABLE = "available"
+    """They were eligible, and asked."""
+    JOINED = "joined"
+    REPLIED = "replied"
+
+
 class Member(NamedTuple):
     """A device of a cohort."""
 

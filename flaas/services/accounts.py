@@ -111,6 +111,24 @@ class Accounts:
             raise Conflict("Some of these names exist already; nothing was created.") from None
         return new
 
+    async def create_user(self, username: str, *, samples_index: int, length: int) -> Credentials:
+        """One account with a random password. Raises `Conflict` when the name is taken."""
+        _check_username(username)
+        new = Credentials(username, _password(length), samples_index)
+        user_id = await self.store.next_ids(_IDS)
+        user = User(
+            id=user_id,
+            device_id=user_id,
+            username=username,
+            password_hash=await self.runner.run(_HASHER.hash, new.password),
+            samples_index=samples_index,
+        )
+        try:
+            await self.store.users.insert([user])
+        except AlreadyExists:
+            raise Conflict(f"{username} exists already; nothing was created.") from None
+        return new
+
     async def ensure_staff(self, username: str, password: str) -> bool:
         """That staff account exists and has that password. True: it was made now."""
         _check_username(username)

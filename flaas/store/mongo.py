@@ -57,6 +57,9 @@ def _indexes(keep_statuses: timedelta) -> dict[str, list[IndexModel]]:
             IndexModel(
                 [("round_id", ASCENDING), ("requested", ASCENDING), ("reported_at", ASCENDING)]
             ),
+            IndexModel(
+                [("round_id", ASCENDING), ("joined_at", ASCENDING), ("device_id", ASCENDING)]
+            ),
         ],
         "device_statuses": [
             IndexModel([("user_id", ASCENDING), ("at", DESCENDING)]),

@@ -7,7 +7,7 @@ from typing import Final
 from pymongo import ReturnDocument, UpdateOne
 
 from flaas.domain.device import User
-from flaas.domain.round import JoinStatus, Member, Participant, Results, Submission
+from flaas.domain.round import JoinStatus, Member, Part, Participant, Results, Submission
 from flaas.store.documents import Document, Repository, dump, load, load_optional
 
 _BULK: Final = 1000
@@ -19,6 +19,12 @@ _ANSWERED: Final[Document] = {
     "requested": True,
     "reported_at": {"$ne": None},
     "counted": {"$ne": False},
+}
+
+_TOOK_PART: Final[dict[Part, Document]] = {
+    Part.AVAILABLE: {"requested": True},
+    Part.JOINED: {"joined_at": {"$ne": None}},
+    Part.REPLIED: {"reported_at": {"$ne": None}},
 }
 
 
@@ -152,6 +158,55 @@ class MongoParticipants(Repository):
         query = {"round_id": round_id, **_ANSWERED}
         found = self._collection.find(query).sort("device_id")
         return [load(Participant, document) async for document in found]
+
+    async def joins(self, round_ids: Sequence[int]) -> AsyncIterator[Participant]:
+        query = {"round_id": {"$in": list(round_ids)}, "joined_at": {"$ne": None}}
+        order = [("round_id", 1), ("joined_at", 1), ("device_id", 1)]
+        async for document in self._collection.find(query).sort(order):
+            yield load(Participant, document)
+
+    async def join_counts(self, round_ids: Sequence[int]) -> AsyncIterator[tuple[str, int]]:
+        pipeline = [
+            {"$match": {"round_id": {"$in": list(round_ids)}, "joined_at": {"$ne": None}}},
+            {"$group": {"_id": "$device_id", "rounds": {"$sum": 1}}},
+            {
+                "$lookup": {
+                    "from": "users",
+                    "localField": "_id",
+                    "foreignField": "device_id",
+                    "as": "user",
+                }
+            },
+            {"$unwind": "$user"},
+            {"$project": {"username": "$user.username", "user_id": "$user._id", "rounds": 1}},
+            {"$sort": {"user_id": 1}},
+        ]
+        async for document in self._collection.aggregate(pipeline, allowDiskUse=True):
+            yield document["username"], document["rounds"]
+
+    async def chosen(self, round_ids: Sequence[int], part: Part) -> AsyncIterator[tuple[int, User]]:
+        pipeline = [
+            {"$match": {"round_id": {"$in": list(round_ids)}, **_TOOK_PART[part]}},
+            {
+                "$lookup": {
+                    "from": "users",
+                    "localField": "device_id",
+                    "foreignField": "device_id",
+                    "as": "user",
+                }
+            },
+            {"$unwind": "$user"},
+            {"$project": {"round_id": 1, "user": 1}},
+            {"$sort": {"round_id": 1, "user._id": 1}},
+        ]
+        async for document in self._collection.aggregate(pipeline, allowDiskUse=True):
+            yield document["round_id"], load(User, document["user"])
+
+    async def results(self, round_ids: Sequence[int]) -> AsyncIterator[tuple[int, Results]]:
+        query = {"round_id": {"$in": list(round_ids)}, "results": {"$ne": None}}
+        fields = {"round_id": 1, "results": 1}
+        async for document in self._collection.find(query, fields).sort("round_id"):
+            yield document["round_id"], load(Results, document["results"])
 
     async def record_results(self, round_id: int, device_id: int, results: Results) -> None:
         values = {"results": dump(results)}

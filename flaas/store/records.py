@@ -1,9 +1,10 @@
 """The small collections: registered models, status reports, and what was done by whom."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
-from flaas.domain.device import StatusReport
+from flaas.domain.device import StatusLine, StatusReport, read_line
 from flaas.domain.ports import Model
 from flaas.store.documents import Repository, dump, load_optional
 
@@ -25,6 +26,38 @@ class MongoStatuses(Repository):
 
     async def insert(self, report: StatusReport) -> None:
         await self._collection.insert_one(dump(report))
+
+    async def since(self, moment: datetime) -> AsyncIterator[StatusLine]:
+        # Not the whole of a report: it has some 3 KB.
+        fields = {
+            "user_id": 1,
+            "at": 1,
+            "device_info.app_details.version_code": 1,
+            "device_info.battery_status": 1,
+            "device_info.usage_stats_details.app_standby_bucket": 1,
+        }
+        found = self._collection.find({"at": {"$gte": moment}}, fields)
+        async for document in found.sort([("user_id", 1), ("at", -1)]):
+            yield read_line(document["user_id"], document["at"], document["device_info"])
+
+    async def pings(self, start: datetime, end: datetime) -> AsyncIterator[tuple[datetime, str]]:
+        pipeline = [
+            {"$match": {"at": {"$gte": start, "$lt": end}, "request_id": None}},
+            {"$project": {"at": 1, "user_id": 1}},
+            {"$sort": {"at": -1, "_id": -1}},
+            {
+                "$lookup": {
+                    "from": "users",
+                    "localField": "user_id",
+                    "foreignField": "_id",
+                    "as": "user",
+                }
+            },
+            {"$unwind": "$user"},
+            {"$project": {"at": 1, "username": "$user.username"}},
+        ]
+        async for document in self._collection.aggregate(pipeline, allowDiskUse=True):
+            yield document["at"], document["username"]
 
 
 class MongoEvents(Repository):

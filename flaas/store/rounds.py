@@ -30,6 +30,21 @@ class MongoRounds(Repository):
         found = self._collection.find({"project_id": project_id}).sort("number")
         return [load(Round, document) async for document in found]
 
+    async def spans(self) -> dict[int, tuple[datetime, datetime]]:
+        pipeline = [
+            {
+                "$group": {
+                    "_id": "$project_id",
+                    "first": {"$min": "$create_date"},
+                    "last": {"$max": "$create_date"},
+                }
+            }
+        ]
+        return {
+            document["_id"]: (document["first"], document["last"])
+            async for document in self._collection.aggregate(pipeline)
+        }
+
     async def count(self, project_id: int) -> tuple[int, int]:
         query = {"project_id": project_id}
         complete = await self._collection.count_documents(

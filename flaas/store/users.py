@@ -74,6 +74,18 @@ class MongoUsers(Repository):
         async for document in self._collection.find(query).sort("device_id"):
             yield load(User, document)
 
+    async def members(self, project_id: int) -> AsyncIterator[User]:
+        query = {"project_id": project_id, "is_active": True}
+        async for document in self._collection.find(query).sort("_id"):
+            yield load(User, document)
+
+    async def devices(self, usernames: Sequence[str]) -> AsyncIterator[User]:
+        query: Document = {"is_staff": False}
+        if usernames:
+            query["username"] = {"$in": list(usernames)}
+        async for document in self._collection.find(query).sort("_id"):
+            yield load(User, document)
+
     async def record_status(
         self, user_id: int, status: DeviceStatus, details: DeviceDetails | None
     ) -> None:

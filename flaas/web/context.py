@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from flaas.domain.ports import Clock
+from flaas.operations.operation import Desk
 from flaas.services.all import Services
 
 
@@ -15,6 +18,9 @@ class Context:
     services: Services
     upload_seconds: float
     """How long a model or samples file may take to arrive."""
+    clock: Clock
+    time_zone: ZoneInfo
+    """Of the times in reports."""
     in_flight: int = 0
     """Requests that are being handled."""
     draining: bool = False
@@ -24,6 +30,10 @@ class Context:
 
     cleaning: set[asyncio.Task[None]] = field(default_factory=set)
     """What broken requests left to be closed."""
+
+    def desk(self) -> Desk:
+        """For an operation that runs now."""
+        return Desk(services=self.services, now=self.clock(), time_zone=self.time_zone)
 
     def clean_up(self, work: Coroutine[Any, Any, None]) -> None:
         """Run this from where nothing can be awaited; a stopping server waits for it."""

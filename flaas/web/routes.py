@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from flaas.web.admin.operations import Command, Report, ReportList
 from flaas.web.admin.uploads import PutModel, PutSamples
 from flaas.web.api.devices import (
     GetModel,
@@ -16,9 +17,9 @@ from flaas.web.api.tokens import Token, TokenRefresh
 from flaas.web.base import Handler
 from flaas.web.health import Health
 
-_NUMBER: Final = "[0-9]+"
+_PIECES: Final = {"": "[^/]+", "n": "[0-9]+", "rest": ".+?"}
 
-# In a path below, {name} matches a piece of the path and {name:n} a number.
+# In a path below, {name} matches a piece of the path, {name:n} a number, {name:rest} many pieces.
 ROUTES: Final[list[tuple[str, type[Handler]]]] = [
     ("/healthz", Health),
     ("/api/token", Token),
@@ -31,6 +32,10 @@ ROUTES: Final[list[tuple[str, type[Handler]]]] = [
     ("/api/project/{project_id:n}/submit-results/{number:n}/{file_name}", SubmitResults),
     ("/api/get-samples/{dataset_type}/{app:n}", GetSamples),
     ("/api/report-availability", ReportAvailability),
+    ("/admin/reports", ReportList),
+    ("/admin/reports/{name}", Report),
+    ("/admin/reports/{name}/{arguments:rest}", Report),
+    ("/admin/commands/{name}", Command),
     ("/admin/models/{name}", PutModel),
     ("/admin/samples/{dataset_type}/{index:n}/{app:n}", PutSamples),
 ]
@@ -45,7 +50,7 @@ def pattern(path: str) -> str:
     for part in path.split("/"):
         if part.startswith("{"):
             name, _, kind = part.strip("{}").partition(":")
-            parts.append(f"(?P<{name}>{_NUMBER if kind == 'n' else '[^/]+'})")
+            parts.append(f"(?P<{name}>{_PIECES[kind]})")
         else:
             parts.append(part)
     return "/".join(parts) + "/?"

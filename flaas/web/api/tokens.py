@@ -1,12 +1,9 @@
 """Signing in, and staying so."""
 
-from urllib.parse import parse_qsl
-
 from flaas.domain.errors import Invalid, Malformed, WrongMediaType
 from flaas.web.access import Access, allow
 from flaas.web.base import Handler, read_json
-
-_FORM = "application/x-www-form-urlencoded"
+from flaas.web.forms import FORM, read_form
 
 
 class _TokenHandler(Handler):
@@ -30,14 +27,8 @@ class _TokenHandler(Handler):
         return values
 
     def _read(self) -> dict[str, object]:
-        if self.media_type in (_FORM, "") and not self.body.lstrip().startswith(b"{"):
-            try:
-                pairs = parse_qsl(
-                    self.body.decode(), keep_blank_values=True, errors="strict", max_num_fields=20
-                )
-            except ValueError:
-                raise Malformed("The form cannot be read.") from None
-            return dict(pairs)
+        if self.media_type in (FORM, "") and not self.body.lstrip().startswith(b"{"):
+            return {name: values[-1] for name, values in read_form(self.body).items()}
         if self.media_type not in ("application/json", ""):
             raise WrongMediaType("Send a form or JSON.")
         document = read_json(self.body)

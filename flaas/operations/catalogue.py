@@ -1,0 +1,42 @@
+"""All operations."""
+
+from typing import Final
+
+from flaas.operations import (
+    assign,
+    countresponses,
+    create_single_user,
+    createusers,
+    extract_device_status_responses,
+    extract_projects_start,
+    extract_train_responses,
+    joinedrounds,
+    performance,
+    performance_multirounds,
+    projectresponses,
+    responses_per_user,
+    roundstats,
+    tick,
+)
+from flaas.operations.operation import Operation
+
+OPERATIONS: Final[dict[str, Operation]] = {
+    module.OPERATION.name: module.OPERATION
+    for module in (
+        assign,
+        countresponses,
+        create_single_user,
+        createusers,
+        extract_device_status_responses,
+        extract_projects_start,
+        extract_train_responses,
+        joinedrounds,
+        performance,
+        performance_multirounds,
+        projectresponses,
+        responses_per_user,
+        roundstats,
+        tick,
+    )
+}
+"""By name."""

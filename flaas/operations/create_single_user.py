@@ -1,0 +1,50 @@
+"""One user account with a random password."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from msgspec import Struct
+
+from flaas.operations.createusers import LENGTH
+from flaas.operations.operation import Arguments, Desk, Kind, Lines, Operation, Parameter
+
+
+class Row(Struct, frozen=True):
+    username: str
+    password: str
+    samples_index: int | None
+
+
+async def rows(desk: Desk, arguments: Arguments) -> AsyncIterator[Row]:
+    created = await desk.services.accounts.create_user(
+        arguments["username"],
+        samples_index=arguments["samples_index"],
+        length=arguments["length"],
+    )
+    yield Row(created.username, created.password, created.samples_index)
+
+
+async def text(desk: Desk, arguments: Arguments) -> Lines:
+    async for row in rows(desk, arguments):
+        yield "Created account with the following details:"
+        yield f"Username: {row.username}"
+        yield f"Password: {row.password}"
+        yield f"Samples Index: {row.samples_index}"
+
+
+OPERATION: Final = Operation(
+    name="create-single-user",
+    short="Create one account.",
+    help="Create a single user account with a random password.",
+    row=Row,
+    rows=rows,
+    parameters=(
+        Parameter("username", "Username of the account", positional=True),
+        Parameter(
+            "samples-index", "Samples index of the account", Kind.NUMBER, positional=True, least=0
+        ),
+        LENGTH,
+    ),
+    changes=True,
+    text=text,
+)
