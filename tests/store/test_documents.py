@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from flaas.domain.device import DeviceDetails, StatusReport, User
 from flaas.domain.errors import Unavailable
 from flaas.domain.ports import Model
-from flaas.domain.round import JoinStatus, Participant, Results, Round, RoundStatus
+from flaas.domain.round import JoinStatus, Part, Participant, Results, Round, RoundStatus
 from flaas.store import mongo
 from flaas.store.documents import Repository, dump, load, load_optional
 from flaas.store.mongo import MongoStore, StoreUnavailable, open_store
@@ -189,6 +189,8 @@ CALLS: dict[str, Callable[[MongoStore], Any]] = {
     "users.unassign": lambda s: s.users.unassign(1),
     "users.registered": lambda s: s.users.registered(1),
     "users.reporting_since": lambda s: s.users.reporting_since(1, START),
+    "users.members": lambda s: s.users.members(1),
+    "users.devices": lambda s: s.users.devices(["a"]),
     "users.record_status": lambda s: s.users.record_status(1, seen(), None),
     "refresh_tokens.is_retired": lambda s: s.refresh_tokens.is_retired("a"),
     "refresh_tokens.succeed": lambda s: s.refresh_tokens.succeed("a", START, "b", START),
@@ -206,6 +208,7 @@ CALLS: dict[str, Callable[[MongoStore], Any]] = {
     "rounds.by_request": lambda s: s.rounds.by_request(1),
     "rounds.open_round": lambda s: s.rounds.open_round(1),
     "rounds.all": lambda s: s.rounds.all(1),
+    "rounds.spans": lambda s: s.rounds.spans(),
     "rounds.count": lambda s: s.rounds.count(1),
     "rounds.insert": lambda s: s.rounds.insert(round_()),
     "rounds.begin_training": lambda s: s.rounds.begin_training(1, START),
@@ -227,11 +230,17 @@ CALLS: dict[str, Callable[[MongoStore], Any]] = {
     "participants.tally": lambda s: s.participants.tally(1),
     "participants.all_answered": lambda s: s.participants.all_answered(1),
     "participants.counted": lambda s: s.participants.counted(1),
+    "participants.joins": lambda s: s.participants.joins([1]),
+    "participants.join_counts": lambda s: s.participants.join_counts([1]),
+    "participants.chosen": lambda s: s.participants.chosen([1], Part.JOINED),
+    "participants.results": lambda s: s.participants.results([1]),
     "participants.record_results": lambda s: s.participants.record_results(1, 1, Results()),
     "participants.delete_all": lambda s: s.participants.delete_all([1]),
     "statuses.insert": lambda s: s.statuses.insert(
         StatusReport(at=START, user_id=1, device_id=1, request_id=None, device_info={})
     ),
+    "statuses.since": lambda s: s.statuses.since(START),
+    "statuses.pings": lambda s: s.statuses.pings(START, START),
     "outbox.put": lambda s: s.outbox.put(batch(), START),
     "outbox.claim": lambda s: s.outbox.claim(START),
     "outbox.sent": lambda s: s.outbox.sent("a"),
