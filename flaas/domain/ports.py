@@ -248,8 +248,8 @@ class Participants(Protocol):
     async def counted(self, round_id: int) -> list[Participant]:
         """Whose updates are averaged, by device id."""
 
-    def joins(self, round_ids: Sequence[int]) -> AsyncIterator[Participant]:
-        """Who joined these rounds: by round, and there in the order of first join."""
+    def joins(self, round_ids: Sequence[int]) -> AsyncIterator[tuple[int, str]]:
+        """Round id and username of who joined: by round, and there in the order of first join."""
 
     def join_counts(self, round_ids: Sequence[int]) -> AsyncIterator[tuple[str, int]]:
         """Username and number of joined rounds, by the users' ids."""

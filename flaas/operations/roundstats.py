@@ -25,8 +25,8 @@ async def rows(desk: Desk, arguments: Arguments) -> AsyncIterator[Row]:
     join = await anext(joins, None)
     for round_ in rounds:
         usernames = []
-        while join is not None and join.round_id == round_.id:
-            usernames.append(join.username)
+        while join is not None and join[0] == round_.id:
+            usernames.append(join[1])
             join = await anext(joins, None)
         ratio = len(usernames) / registered if registered else 0.0
         yield Row(round_.number, status_word(round_), ratio, usernames)

@@ -159,11 +159,12 @@ class MongoParticipants(Repository):
         found = self._collection.find(query).sort("device_id")
         return [load(Participant, document) async for document in found]
 
-    async def joins(self, round_ids: Sequence[int]) -> AsyncIterator[Participant]:
+    async def joins(self, round_ids: Sequence[int]) -> AsyncIterator[tuple[int, str]]:
         query = {"round_id": {"$in": list(round_ids)}, "joined_at": {"$ne": None}}
         order = [("round_id", 1), ("joined_at", 1), ("device_id", 1)]
-        async for document in self._collection.find(query).sort(order):
-            yield load(Participant, document)
+        fields = {"round_id": 1, "username": 1}
+        async for document in self._collection.find(query, fields).sort(order):
+            yield document["round_id"], document["username"]
 
     async def join_counts(self, round_ids: Sequence[int]) -> AsyncIterator[tuple[str, int]]:
         pipeline = [
