@@ -95,7 +95,7 @@ async def open_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[
                 refresh_lifetime=timedelta(days=settings.refresh_token_days),
             ),
             catalogue=catalogue,
-            projects=Projects(store, files, catalogue, clock, on_start=scheduler.nudge),
+            projects=Projects(store, files, catalogue, clock, on_change=scheduler.nudge),
             rounds=rounds,
             outbox=outbox,
             devices=Devices(store, files, clock, on_answer=scheduler.nudge),

@@ -1,7 +1,8 @@
 """When rounds move: every ten minutes, and at once when a project has something to do.
 
-Tornado's `PeriodicCallback` never overlaps itself, so one tick that hangs would be the last:
-each has a time-out. It is started once and stopped once, never restarted.
+Tornado's `PeriodicCallback` never overlaps itself, so one tick that hangs would be the last: each
+has a time-out, and so has the work on each project. It is started once and stopped once, never
+restarted.
 """
 
 import asyncio
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 _BUSY_PAUSE_SECONDS: Final = 1.0
 
+_AT_WORK: Final = 4
+"""Projects that are looked at, or aggregated, at a time."""
+
 
 class Scheduler:
     def __init__(
@@ -33,6 +37,7 @@ class Scheduler:
         self._nudged: dict[int, bool] = {}
         self._sender: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
+        self._at_work = asyncio.Semaphore(_AT_WORK)
         self._closed = False
 
     def start(self) -> None:
@@ -66,14 +71,13 @@ class Scheduler:
         await self._spawn(self._tick())
 
     async def _tick(self) -> None:
+        """Look at every project that is in progress, each on its own: one that hangs or takes
+        long holds up no other."""
         try:
             async with asyncio.timeout(self._timeout):
-                async for advance in self._rounds.tick():
-                    log.info("tick: %s", advance)
-                    self._outbox.wake()
-        except TimeoutError:
-            log.error("the tick took longer than %.0f s and was given up", self._timeout)  # noqa: TRY400
-        except Unavailable as error:
+                for project_id in await self._rounds.in_progress():
+                    self.nudge(project_id)
+        except (TimeoutError, Unavailable) as error:
             log.warning("no tick: %s", error)
         except Exception:
             log.exception("the tick failed; the next one tries again")
@@ -84,13 +88,16 @@ class Scheduler:
             async with asyncio.timeout(self._timeout):
                 while self._nudged.get(project_id):
                     self._nudged[project_id] = False
-                    advance = await self._rounds.advance(project_id)
+                    async with self._at_work:
+                        advance = await self._rounds.advance(project_id)
                     self._outbox.wake()
                     if advance.busy:
                         self._nudged[project_id] = True
                         await asyncio.sleep(_BUSY_PAUSE_SECONDS)
+                    else:
+                        log.info("%s", advance)
         except NotFound:
-            pass  # deleted since
+            log.info("project %d was deleted", project_id)
         except (TimeoutError, Unavailable, LeaseLost) as error:
             log.warning("project %d waits for the next tick: %r", project_id, error)
         except Exception:

@@ -67,7 +67,7 @@ def demo(devices: int, rounds: int, training_mode: str, dataset_type: str, keep:
 @click.option(
     "--upload",
     metavar="MODEL",
-    help="First upload a model of this name and the phones' samples, as FLAAS_ADMIN_USERNAME.",
+    help="First upload a model of this name and, in place of those there are, the phones' samples.",
 )
 @click.option("--parameters", default=650, show_default=True, help="Of the uploaded model.")
 @click.option(

@@ -139,8 +139,11 @@ class RefreshTokens(Protocol):
     async def is_retired(self, jti: str) -> bool: ...
     async def succeed(
         self, jti: str, until: datetime, successor: str, successor_until: datetime
-    ) -> None:
-        """`successor` was handed out for `jti`. Each is remembered until it expires."""
+    ) -> bool:
+        """`successor` is handed out for `jti`. Each is remembered until it expires.
+
+        False, and the successor is retired, when `jti` was retired meanwhile.
+        """
 
     async def used(self, jti: str) -> None:
         """`jti` was used: its predecessor and its siblings are retired."""
@@ -216,18 +219,25 @@ class Participants(Protocol):
         """Record the first join, or move the join status of a later one."""
 
     async def reserve(
-        self, round_id: int, device_id: int, sha256: str, now: datetime
-    ) -> Participant | None:
+        self, round_id: int, device_id: int, claim: str, sha256: str, now: datetime
+    ) -> bool:
         """Claim the device's file for one writer, as long as its answer is still open.
 
-        None when it is not: reported, frozen, or claimed by another upload.
+        False when it is not: reported, frozen, or claimed by an upload of other bytes. A claim
+        for the same bytes is taken over: its upload may have died, and if it lives, either may
+        write them.
         """
 
-    async def submit(self, round_id: int, device_id: int, submission: Submission) -> bool:
-        """Record what the claimed file now holds, and end the claim. False: the claim was lost."""
+    async def submit(
+        self, round_id: int, device_id: int, claim: str, submission: Submission
+    ) -> bool:
+        """Record what the claimed file now holds, and end the claim, unless it was taken over.
 
-    async def release(self, round_id: int, device_id: int, sha256: str) -> None:
-        """End a claim whose file was not written."""
+        False: other bytes have been stored since.
+        """
+
+    async def release(self, round_id: int, device_id: int, claim: str) -> None:
+        """End a claim whose file was not written, unless it was taken over."""
 
     async def report(self, round_id: int, device_id: int, now: datetime) -> Participant | None:
         """Record the answer of a device whose update is stored, once.

@@ -116,6 +116,11 @@ class Participant(Struct, frozen=True, kw_only=True):
     """Why a counted update was left out of the aggregate after all."""
     results: Results | None = None
 
+    @property
+    def answered(self) -> bool:
+        """Its answer came, and is not left out."""
+        return self.reported_at is not None and self.counted is not False
+
 
 def global_model_key(project_id: int, number: int) -> str:
     """Where the model that a round starts from is kept."""

@@ -11,7 +11,8 @@ class LogPush:
     """Logs what it would send."""
 
     async def send(self, batch: PushBatch) -> None:
-        log.info(
+        # A warning, since it is the only trace of a push that no phone gets.
+        log.warning(
             "no Pushwoosh keys are set; would send to %d devices: %s",
             len(batch.usernames),
             batch.data,

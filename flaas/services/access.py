@@ -7,21 +7,38 @@ from flaas.domain.project import Project
 from flaas.domain.round import Round
 
 
-async def project_of(store: Store, user: User, project_id: int) -> Project:
-    """The project, for staff and for its members. Raises `NotFound`, `Forbidden`.
+async def readable_project(store: Store, user: User, project_id: int) -> Project:
+    """The project, for staff and for its members. Raises `NotFound`, `Forbidden`."""
+    project = await _project(store, project_id)
+    if not user.is_staff:
+        await _check_member(store, user, project_id)
+    return project
 
-    A user who was loaded a moment ago may have been assigned since, so before a no the user is
-    read again.
+
+async def own_project(store: Store, user: User, project_id: int) -> Project:
+    """The project, for its members only: what takes part in a round is a device.
+
+    Raises `NotFound`, `Forbidden`.
     """
+    project = await _project(store, project_id)
+    await _check_member(store, user, project_id)
+    return project
+
+
+async def _project(store: Store, project_id: int) -> Project:
     project = await store.projects.get(project_id)
     if project is None:
         raise NotFound(f"There is no project {project_id}.")
-    if user.is_staff or user.project_id == project_id:
-        return project
+    return project
+
+
+async def _check_member(store: Store, user: User, project_id: int) -> None:
+    if user.project_id == project_id:
+        return
+    # The user was loaded a moment ago and may have been assigned since: read again before a no.
     current = await store.users.get(user.id)
     if current is None or current.project_id != project_id:
         raise Forbidden("You are not assigned to this project.")
-    return project
 
 
 async def round_of(store: Store, project: Project, number: int) -> Round:

@@ -42,7 +42,9 @@ class Catalogue:
         """
         if not is_model_name(name):
             raise Invalid({"name": ["Expected up to 64 letters, digits, dots, - and _."]})
-        return IncomingModel(self.store, self.files, name, await self.model(name))
+        # So that one that lies in an existing bucket is known when its length is compared.
+        await self.model(name)
+        return IncomingModel(self.store, self.files, name)
 
     def receive_samples(self, dataset_type: str, index: int, app: int) -> "IncomingSamples":
         """Store the samples that accounts of that index train on.
@@ -88,15 +90,16 @@ class _Measured(Incoming[Model]):
 class IncomingModel(_Measured):
     """A model on its way in."""
 
-    def __init__(self, store: Store, files: Files, name: str, known: Model | None) -> None:
+    def __init__(self, store: Store, files: Files, name: str) -> None:
         super().__init__(files, name, initial_model_key(name))
         self._store = store
-        self._known = known
 
     async def finish(self) -> Model:
         """Raises `Malformed` for a file that is no model, and `Conflict` when its length would
         change under a project that uses it."""
-        model, known = await super().finish(), self._known
+        model = await super().finish()
+        # Asked now and not when the upload began: a large one takes a while.
+        known = await self._store.models.get(model.name)
         resized = known is not None and known.parameters != model.parameters
         if known and resized and await self._store.projects.using_model(model.name):
             raise Conflict(

@@ -20,7 +20,7 @@ from flaas.domain.round import (
     results_key,
     samples_key,
 )
-from flaas.services.access import project_of, round_of
+from flaas.services.access import own_project, readable_project, round_of
 
 RESULTS_FILE_NAME: Final = "performance.json"
 
@@ -40,7 +40,7 @@ class Devices:
         self, user: User, project_id: int, number: int, status: JoinStatus
     ) -> tuple[Project, Round]:
         """The round, and the caller's join recorded where the admission table says so."""
-        project = await project_of(self.store, user, project_id)
+        project = await own_project(self.store, user, project_id)
         round_ = await round_of(self.store, project, number)
         participant = await self.store.participants.get(round_.id, user.device_id)
         verdict = admit(Call.JOIN, round_, participant)
@@ -83,7 +83,7 @@ class Devices:
         round_ = await self.store.rounds.by_request(request_id)
         if round_ is None:
             raise NotFound(f"There is no request {request_id}.")
-        await project_of(self.store, user, round_.project_id)
+        await own_project(self.store, user, round_.project_id)
         return round_
 
     async def _answer(self, user: User, round_: Round) -> bool:
@@ -107,7 +107,7 @@ class Devices:
         self, user: User, project_id: int, number: int, file_name: str, body: bytes
     ) -> None:
         """Keep a device's measurements, in place of earlier ones."""
-        project = await project_of(self.store, user, project_id)
+        project = await own_project(self.store, user, project_id)
         round_ = await round_of(self.store, project, number)
         if file_name != RESULTS_FILE_NAME:
             raise Malformed(f"The file's name must be {RESULTS_FILE_NAME}.")
@@ -135,7 +135,7 @@ class Devices:
 
     async def model(self, user: User, project_id: int, number: int) -> str:
         """The key of the global model that a round starts from. Raises `NotFound`."""
-        project = await project_of(self.store, user, project_id)
+        project = await readable_project(self.store, user, project_id)
         rounds = {}
         for near in (number - 1, number):
             found = await self.store.rounds.by_number(project.id, near)

@@ -9,7 +9,7 @@ from flaas.domain.device import User
 from flaas.domain.errors import Conflict, Invalid, NotFound
 from flaas.domain.ports import AlreadyExists, Clock, Files, Store
 from flaas.domain.project import Project, ProjectStatus, read_settings
-from flaas.services.access import project_of
+from flaas.services.access import readable_project
 from flaas.services.catalogue import Catalogue
 from flaas.services.lease import held
 from flaas.services.rounds import project_lease
@@ -24,7 +24,7 @@ class Projects:
     files: Files
     catalogue: Catalogue
     clock: Clock
-    on_start: Callable[[int], None]
+    on_change: Callable[[int], None]
     """Called with the id of a project that may have become in progress."""
 
     async def visible_to(self, user: User) -> list[Project]:
@@ -37,7 +37,7 @@ class Projects:
         return [project] if project else []
 
     async def get(self, user: User, project_id: int) -> Project:
-        return await project_of(self.store, user, project_id)
+        return await readable_project(self.store, user, project_id)
 
     async def create(self, user: User, payload: Any) -> Project:
         """Raises `Invalid`."""
@@ -51,12 +51,12 @@ class Projects:
         except AlreadyExists:
             raise _TITLE_TAKEN from None
         await self._record(user, "project created", project.id, values)
-        self.on_start(project.id)
+        self.on_change(project.id)
         return project
 
     async def change(self, user: User, project_id: int, payload: Any, *, partial: bool) -> Project:
         """Raises `Invalid`, `NotFound`."""
-        current = await project_of(self.store, user, project_id)
+        current = await readable_project(self.store, user, project_id)
         values = read_settings(payload, current, partial=partial)
         await self._check_model(values, current)
         try:
@@ -66,7 +66,7 @@ class Projects:
         if project is None:
             raise NotFound(f"There is no project {project_id}.")
         await self._record(user, "project changed", project.id, values)
-        self.on_start(project.id)
+        self.on_change(project.id)
         return project
 
     async def delete(self, user: User, project_id: int) -> None:
@@ -75,7 +75,7 @@ class Projects:
         The project's own document goes last: a delete that was interrupted can be repeated.
         Raises `Conflict` when its rounds are being worked on for too long.
         """
-        await project_of(self.store, user, project_id)
+        await readable_project(self.store, user, project_id)
         stopped = {"status": ProjectStatus.STOPPED}
         await self.store.projects.update(project_id, stopped)
         for _ in range(_DELETE_TRIES):

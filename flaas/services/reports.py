@@ -39,7 +39,7 @@ class Reports:
                     status=round_.status,
                     asked=sum(one.requested for one in participants),
                     joined=sum(one.joined_at is not None for one in participants),
-                    answered=sum(one.reported_at is not None for one in participants),
+                    answered=sum(one.answered for one in participants),
                     loss=spread(one.loss for one in results),
                     accuracy=spread(one.accuracy for one in results),
                 )

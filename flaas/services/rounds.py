@@ -61,11 +61,17 @@ class Rounds:
     transitions: Transitions
     clock: Clock
 
+    async def in_progress(self) -> list[int]:
+        """Ids of the projects that have rounds to move."""
+        return await self.store.projects.in_progress()
+
     async def tick(self) -> AsyncIterator[Advance]:
         """Advance every project that is in progress; one that fails does not stop the others."""
-        for project_id in await self.store.projects.in_progress():
+        for project_id in await self.in_progress():
             try:
                 yield await self.advance(project_id)
+            except NotFound:
+                continue  # deleted since
             except Exception:
                 log.exception("project %d could not be advanced", project_id)
                 yield Advance(

@@ -1,6 +1,7 @@
 """Updates on their way from a phone into the file store."""
 
 import contextlib
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,7 @@ from flaas.domain.device import User
 from flaas.domain.errors import Conflict, FlaasError, Malformed, NotFound, Unavailable
 from flaas.domain.ports import Clock, Files, Store
 from flaas.domain.round import Round, Submission, update_key
-from flaas.services.access import project_of, round_of
+from flaas.services.access import own_project, round_of
 from flaas.services.incoming import Incoming
 
 FILE_NAME: Final = "model_weights.bin"
@@ -29,7 +30,7 @@ class Submissions:
 
         Raises what the admission table says, `Malformed` for a wrong length or name.
         """
-        project = await project_of(self.store, user, project_id)
+        project = await own_project(self.store, user, project_id)
         round_ = await round_of(self.store, project, number)
         if file_name != FILE_NAME:
             raise Malformed(f"The file's name must be {FILE_NAME}.")
@@ -84,17 +85,17 @@ class Update(Incoming[int]):
 
     async def _replace(self, sha256: str) -> int:
         participants, round_id = self._store.participants, self._round.id
-        now = self._clock()
-        if await participants.reserve(round_id, self._device_id, sha256, now) is None:
+        now, claim = self._clock(), secrets.token_hex(8)
+        if not await participants.reserve(round_id, self._device_id, claim, sha256, now):
             return await self._compare(sha256)
         try:
             await self._commit()
         except BaseException:
             with contextlib.suppress(Unavailable):
-                await participants.release(round_id, self._device_id, sha256)
+                await participants.release(round_id, self._device_id, claim)
             raise
         submission = Submission(sha256=sha256, size=self._received, at=now)
-        if not await participants.submit(round_id, self._device_id, submission):
+        if not await participants.submit(round_id, self._device_id, claim, submission):
             raise _another_upload()
         return 201
 

@@ -65,8 +65,10 @@ class Tokens:
         successor, successor_jti = self._encode(user, "refresh", self.refresh_lifetime)
         until = datetime.fromtimestamp(claims["exp"], UTC)
         successor_until = self.clock() + self.refresh_lifetime
-        await self.store.refresh_tokens.succeed(jti, until, successor_jti, successor_until)
-        await self.store.refresh_tokens.used(jti)
+        remembered = self.store.refresh_tokens
+        if not await remembered.succeed(jti, until, successor_jti, successor_until):
+            raise refused
+        await remembered.used(jti)
         return TokenPair(self._access(user), successor)
 
     async def user_of(self, access: str) -> User:

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Final
 
 from flaas.domain.decision import Instruction, Snapshot, Train
-from flaas.domain.errors import NotFound
 from flaas.domain.outbox import USERS_PER_BATCH, train_request
 from flaas.domain.ports import Files, Model, Store
 from flaas.domain.project import INT_MAX, Project
@@ -179,5 +178,5 @@ class Transitions:
     async def _model(self, project: Project) -> Model:
         model = await self._store.models.get(project.model)
         if model is None:
-            raise NotFound(f"The model {project.model} is not registered.")
+            raise LookupError(f"the model {project.model} is not registered")
         return model

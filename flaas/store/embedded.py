@@ -56,14 +56,18 @@ def private_mongod(data_dir: Path, database: str = "flaas") -> Iterator[str]:
     with _opened(home / "users.lock") as users:
         with _locked(home / "start.lock"):
             if not _answers(address):
-                _start(home, address)
+                try:
+                    _start(home, address)
+                except MongodUnavailable:
+                    _remove_socket_folder(address, home)
+                    raise
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
             yield f"mongodb://{quote_plus(str(address))}/{database}"
         finally:
             with _locked(home / "start.lock"):
-                if _stop_if_last(users, home, address) and address.parent != home:
-                    shutil.rmtree(address.parent, ignore_errors=True)
+                if _stop_if_last(users, home, address):
+                    _remove_socket_folder(address, home)
 
 
 def _start(home: Path, address: Path) -> None:
@@ -188,6 +192,12 @@ def _socket_folder(home: Path) -> Path:
     if info.st_uid != os.getuid() or info.st_mode & 0o077 or folder.is_symlink():
         raise MongodUnavailable(f"{folder} belongs to somebody else; remove it or set TMPDIR")
     return folder
+
+
+def _remove_socket_folder(address: Path, home: Path) -> None:
+    """The short folder elsewhere, where there is one, with what mongod left in it."""
+    if address.parent != home:
+        shutil.rmtree(address.parent, ignore_errors=True)
 
 
 def _answers(address: Path) -> bool:

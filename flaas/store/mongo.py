@@ -137,6 +137,8 @@ async def open_store(uri: str, keep_statuses: timedelta) -> AsyncIterator[MongoS
             tz_aware=True,
             # What was acknowledged survives a killed mongod.
             w="majority",
+            # Whatever the URI says: a no to a phone is never said from an old copy.
+            readPreference="primary",
             journal=True,
             serverSelectionTimeoutMS=_AWAY_AFTER_MS,
             connectTimeoutMS=_AWAY_AFTER_MS,

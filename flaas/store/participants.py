@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import UpdateOne
 
 from flaas.domain.device import User
 from flaas.domain.round import JoinStatus, Member, Part, Participant, Results, Submission
@@ -84,14 +84,14 @@ class MongoParticipants(Repository):
         )
 
     async def reserve(
-        self, round_id: int, device_id: int, sha256: str, now: datetime
-    ) -> Participant | None:
+        self, round_id: int, device_id: int, claim: str, sha256: str, now: datetime
+    ) -> bool:
         free = [
             {"claim": None},
             {"claim.sha256": sha256},
             {"claim.at": {"$lt": now - _CLAIM_LASTS}},
         ]
-        document = await self._collection.find_one_and_update(
+        result = await self._collection.update_one(
             {
                 **_key(round_id, device_id),
                 "requested": True,
@@ -99,25 +99,29 @@ class MongoParticipants(Repository):
                 "counted": None,
                 "$or": free,
             },
-            {"$set": {"claim": {"sha256": sha256, "at": now}}},
-            return_document=ReturnDocument.AFTER,
+            {"$set": {"claim": {"id": claim, "sha256": sha256, "at": now}}},
         )
-        return load_optional(Participant, document)
+        return bool(result.matched_count)
 
-    async def submit(self, round_id: int, device_id: int, submission: Submission) -> bool:
-        key = _key(round_id, device_id)
-        result = await self._collection.update_one(
-            {**key, "claim.sha256": submission.sha256},
-            {"$set": {"submission": dump(submission)}, "$unset": {"claim": ""}},
-        )
+    async def submit(
+        self, round_id: int, device_id: int, claim: str, submission: Submission
+    ) -> bool:
+        key, stored = _key(round_id, device_id), {"$set": {"submission": dump(submission)}}
+        ours = {**key, "claim.id": claim}
+        result = await self._collection.update_one(ours, {**stored, "$unset": {"claim": ""}})
         if result.matched_count:
             return True
-        # The same bytes, sent twice at once, may have been recorded by the other of the two.
-        same = {**key, "submission.sha256": submission.sha256}
-        return await self._collection.find_one(same, {"_id": 1}) is not None
+        # Taken over by an upload of the same bytes: it holds the claim until it has written them
+        # too, so no other bytes come in between.
+        same = {**key, "claim.sha256": submission.sha256}
+        result = await self._collection.update_one(same, stored)
+        if result.matched_count:
+            return True
+        done = {**key, "submission.sha256": submission.sha256}
+        return await self._collection.find_one(done, {"_id": 1}) is not None
 
-    async def release(self, round_id: int, device_id: int, sha256: str) -> None:
-        claimed = {**_key(round_id, device_id), "claim.sha256": sha256}
+    async def release(self, round_id: int, device_id: int, claim: str) -> None:
+        claimed = {**_key(round_id, device_id), "claim.id": claim}
         await self._collection.update_one(claimed, {"$unset": {"claim": ""}})
 
     async def report(self, round_id: int, device_id: int, now: datetime) -> Participant | None:

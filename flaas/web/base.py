@@ -7,8 +7,6 @@ within bounds, and only then does the connection end.
 """
 
 import asyncio
-import base64
-import binascii
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -41,7 +39,8 @@ _BODY_SECONDS: Final = 60.0
 """A JSON body that takes longer to arrive is given up."""
 
 _DRAIN_SECONDS: Final = 5.0
-"""How long a refused body is read on."""
+_DRAIN_BYTES: Final = 256 << 20
+"""How long, and how much of, a refused body is read on."""
 
 _VERBS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -100,7 +99,7 @@ class Handler(RequestHandler):
     async def data_received(self, chunk: bytes) -> None:
         if self._refused:
             self._drained += len(chunk)
-            if self._drained > self.drain_limit and not self._finished:
+            if self._drained > _DRAIN_BYTES and not self._finished:
                 self.finish()
             return
         try:
@@ -119,15 +118,12 @@ class Handler(RequestHandler):
     def body_seconds(self) -> float:
         return _BODY_SECONDS
 
-    @property
-    def drain_limit(self) -> int:
-        """How many bytes of a refused body are read on."""
-        return self.body_limit
-
     def on_finish(self) -> None:
         self._end()
 
     def on_connection_close(self) -> None:
+        # Tornado's own ends the wait for the rest of the body, and with it this request.
+        super().on_connection_close()
         self.abandon()
         if not self._running:
             self._end()
@@ -179,15 +175,6 @@ class Handler(RequestHandler):
         if scheme.lower() != "bearer":
             raise NotAuthenticated("Authentication credentials were not provided.")
         return await self.services.tokens.user_of(credentials.strip())
-
-    async def authenticate_basic(self, credentials: str) -> User:
-        """The caller by name and password, as HTTP Basic sends them."""
-        try:
-            decoded = base64.b64decode(credentials.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            raise NotAuthenticated("The Authorization header cannot be read.") from None
-        username, _, password = decoded.partition(":")
-        return await self.services.accounts.authenticate(username, password)
 
     # --- what comes in ---
 

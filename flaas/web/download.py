@@ -21,6 +21,8 @@ async def send_file(handler: Handler, key: str) -> None:
     etag = f'"{info.etag}"'
     handler.set_header("ETag", etag)
     handler.set_header("Accept-Ranges", "bytes")
+    # May be kept, to be asked for again with its ETag.
+    handler.set_header("Cache-Control", "private, no-cache")
     handler.set_header("Content-Type", "application/octet-stream")
     if handler.check_etag_header():
         handler.set_status(304)

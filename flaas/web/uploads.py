@@ -52,7 +52,3 @@ class UploadHandler(Handler, Generic[T]):
     @property
     def body_seconds(self) -> float:
         return self.context.upload_seconds
-
-    @property
-    def drain_limit(self) -> int:
-        return self._incoming.limit if self._incoming else self.announced_length or 0

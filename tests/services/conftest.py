@@ -98,7 +98,7 @@ def world(app: App, clock: TestClock) -> World:
         pass
 
     services = app.services
-    projects = replace(services.projects, on_start=nobody_looks)
+    projects = replace(services.projects, on_change=nobody_looks)
     devices = replace(services.devices, on_answer=nobody_looks)
     return World(replace(services, projects=projects, devices=devices), clock)
 

@@ -1,5 +1,6 @@
 """Tokens with simplejwt's claims: what is taken, what is refused, and how refreshing rotates."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -298,3 +299,21 @@ async def test_who_signs_in_right_after_a_new_password_stays_signed_in(
     after = tokens.issue(await accounts.authenticate("boss", "two"))
     await tokens.user_of(after.access)
     await tokens.refresh(after.refresh)
+
+
+async def test_an_old_token_and_its_successor_at_once_leave_one_family(
+    tokens: Tokens, pair: TokenPair
+) -> None:
+    """Whoever is answered with a pair can go on with it; the others are refused."""
+    first = await tokens.refresh(pair.refresh)
+    sent = [pair.refresh, first.refresh] * 10
+    answers = await asyncio.gather(*(tokens.refresh(one) for one in sent), return_exceptions=True)
+    given = [
+        answer
+        for one, answer in zip(sent, answers, strict=True)
+        if isinstance(answer, TokenPair) and one == pair.refresh
+    ]
+    # The successor was used: nothing that was handed out for the old token is good any more.
+    for one in given:
+        await refused(tokens, one.refresh)
+    await refused(tokens, pair.refresh)

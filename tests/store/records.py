@@ -80,5 +80,5 @@ async def submit(store: Store, round_id: int, device_ids: Sequence[int]) -> None
     """These devices' updates are stored, and not reported yet."""
     for device_id in device_ids:
         sent = submission(b"weights of %d" % device_id)
-        assert await store.participants.reserve(round_id, device_id, sent.sha256, START)
-        assert await store.participants.submit(round_id, device_id, sent)
+        assert await store.participants.reserve(round_id, device_id, "claim", sent.sha256, START)
+        assert await store.participants.submit(round_id, device_id, "claim", sent)

@@ -121,52 +121,54 @@ async def test_participants_come_in_the_order_of_first_join_and_the_others_last(
 async def test_an_update_is_recorded_under_its_claim(store: MongoStore) -> None:
     await ask(store, 1)
     sent = submission()
-    assert await store.participants.reserve(ROUND, 1, sent.sha256, START)
+    assert await store.participants.reserve(ROUND, 1, sent.sha256, sent.sha256, START)
     assert (await part(store)).submission is None
-    assert await store.participants.submit(ROUND, 1, sent)
+    assert await store.participants.submit(ROUND, 1, sent.sha256, sent)
     assert (await part(store)).submission == sent
-    assert await store.participants.submit(ROUND, 1, sent)
+    assert await store.participants.submit(ROUND, 1, sent.sha256, sent)
 
 
 async def test_a_later_update_replaces_an_earlier_one(store: MongoStore) -> None:
     await ask(store, 1)
     await submit(store, ROUND, [1])
     again = submission(b"other")
-    assert await store.participants.reserve(ROUND, 1, again.sha256, START)
-    assert await store.participants.submit(ROUND, 1, again)
+    assert await store.participants.reserve(ROUND, 1, again.sha256, again.sha256, START)
+    assert await store.participants.submit(ROUND, 1, again.sha256, again)
     assert (await part(store)).submission == again
 
 
 async def test_a_claim_keeps_other_bytes_out_and_not_the_same(store: MongoStore) -> None:
     await ask(store, 1)
-    assert await store.participants.reserve(ROUND, 1, "a", START)
-    assert await store.participants.reserve(ROUND, 1, "b", START) is None
-    assert await store.participants.reserve(ROUND, 1, "a", START)
+    assert await store.participants.reserve(ROUND, 1, "a", "a", START)
+    assert await store.participants.reserve(ROUND, 1, "b", "b", START) is False
+    assert await store.participants.reserve(ROUND, 1, "a", "a", START)
     await store.participants.release(ROUND, 1, "b")
-    assert await store.participants.reserve(ROUND, 1, "b", START) is None
+    assert await store.participants.reserve(ROUND, 1, "b", "b", START) is False
     await store.participants.release(ROUND, 1, "a")
-    assert await store.participants.reserve(ROUND, 1, "b", START)
+    assert await store.participants.reserve(ROUND, 1, "b", "b", START)
 
 
 async def test_the_claim_of_an_upload_that_was_never_heard_of_again_runs_out(
     store: MongoStore,
 ) -> None:
     await ask(store, 1)
-    assert await store.participants.reserve(ROUND, 1, "a", START)
+    assert await store.participants.reserve(ROUND, 1, "a", "a", START)
     later = START + timedelta(minutes=10)
     taken = submission(b"other", later)
-    assert await store.participants.reserve(ROUND, 1, taken.sha256, later)
-    assert not await store.participants.submit(ROUND, 1, submission(b"first"))
-    assert await store.participants.submit(ROUND, 1, taken)
+    assert await store.participants.reserve(ROUND, 1, taken.sha256, taken.sha256, later)
+    assert not await store.participants.submit(
+        ROUND, 1, submission(b"first").sha256, submission(b"first")
+    )
+    assert await store.participants.submit(ROUND, 1, taken.sha256, taken)
     assert (await part(store)).submission == taken
 
 
 async def test_of_different_updates_at_once_one_has_the_claim(store: MongoStore) -> None:
     await ask(store, 1)
     got = await asyncio.gather(
-        *(store.participants.reserve(ROUND, 1, f"{n}", START) for n in range(20))
+        *(store.participants.reserve(ROUND, 1, f"{n}", f"{n}", START) for n in range(20))
     )
-    assert sum(one is not None for one in got) == 1
+    assert sum(got) == 1
 
 
 @pytest.mark.parametrize("state", ["never asked", "unknown", "reported", "frozen"])
@@ -180,12 +182,12 @@ async def test_no_claim_once_the_answer_is_not_open(store: MongoStore, state: st
         case "frozen":
             await store.participants.freeze(ROUND)
     device_id = {"never asked": 2, "unknown": 3}.get(state, 1)
-    assert await store.participants.reserve(ROUND, device_id, "a", START) is None
+    assert await store.participants.reserve(ROUND, device_id, "a", "a", START) is False
 
 
 async def test_a_claim_that_was_never_made_records_nothing(store: MongoStore) -> None:
     await ask(store, 1)
-    assert not await store.participants.submit(ROUND, 1, submission())
+    assert not await store.participants.submit(ROUND, 1, submission().sha256, submission())
     assert (await part(store)).submission is None
 
 
@@ -214,7 +216,7 @@ async def test_no_report_without_a_stored_update(store: MongoStore) -> None:
 async def test_no_report_while_another_update_is_being_stored(store: MongoStore) -> None:
     await ask(store, 1)
     await submit(store, ROUND, [1])
-    assert await store.participants.reserve(ROUND, 1, "other", START)
+    assert await store.participants.reserve(ROUND, 1, "other", "other", START)
     found = await store.participants.report(ROUND, 1, START)
     assert found is not None
     assert found.reported_at is None
@@ -289,12 +291,12 @@ async def test_whoever_submits_while_answers_are_frozen_is_open_or_told_not(
 ) -> None:
     await ask(store, *EVERYBODY)
     claims, _ = await asyncio.gather(
-        asyncio.gather(*(store.participants.reserve(ROUND, n, "a", START) for n in EVERYBODY)),
+        asyncio.gather(*(store.participants.reserve(ROUND, n, "a", "a", START) for n in EVERYBODY)),
         store.participants.freeze(ROUND),
     )
     assert len(claims) == len(EVERYBODY)
     assert await store.participants.counted(ROUND) == []
-    assert await store.participants.reserve(ROUND, 1, "b", START) is None
+    assert await store.participants.reserve(ROUND, 1, "b", "b", START) is False
 
 
 # --- the rest ---
@@ -314,3 +316,27 @@ async def test_deleting_takes_the_named_rounds_only(store: MongoStore) -> None:
     await store.participants.delete_all([])
     left = [await store.participants.all(round_id) for round_id in (1, 2, 3)]
     assert [len(one) for one in left] == [0, 1, 0]
+
+
+async def test_two_uploads_of_the_same_bytes_keep_others_out_until_both_are_done(
+    store: MongoStore,
+) -> None:
+    await store.participants.fix_cohort(ROUND, members(1))
+    sent = submission(b"same")
+    assert await store.participants.reserve(ROUND, 1, "first", sent.sha256, START)
+    assert await store.participants.reserve(ROUND, 1, "second", sent.sha256, START)
+    # The first is done, and still the second may write the same bytes: nobody else may.
+    assert await store.participants.submit(ROUND, 1, "first", sent)
+    assert not await store.participants.reserve(ROUND, 1, "third", "other", START)
+    await store.participants.release(ROUND, 1, "first")
+    assert not await store.participants.reserve(ROUND, 1, "third", "other", START)
+    assert await store.participants.submit(ROUND, 1, "second", sent)
+    assert await store.participants.reserve(ROUND, 1, "third", "other", START)
+
+
+async def test_an_upload_that_failed_does_not_end_the_claim_of_its_twin(store: MongoStore) -> None:
+    await store.participants.fix_cohort(ROUND, members(1))
+    assert await store.participants.reserve(ROUND, 1, "failed", "same", START)
+    assert await store.participants.reserve(ROUND, 1, "twin", "same", START)
+    await store.participants.release(ROUND, 1, "failed")
+    assert not await store.participants.reserve(ROUND, 1, "third", "other", START)

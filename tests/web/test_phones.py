@@ -343,3 +343,19 @@ async def test_a_round_closes_at_once_when_the_last_asked_device_answers(trial: 
     async with asyncio.timeout(5):
         while (await trial.round(1)).status is not RoundStatus.TRAINING:
             await asyncio.sleep(0.01)
+
+
+async def test_staff_read_and_take_no_part(trial: Trial) -> None:
+    round_ = await trial.ask_all()
+    operator, path = trial.server.operator, f"/api/project/{trial.project_id}"
+    assert (await operator.call("GET", f"{path}/get-model/0")).status == 200
+    assert (await operator.call("GET", f"{path}/join-round/0")).status == 403
+    answer = await operator.call("POST", f"{path}/submit-model/0/model_weights.bin", body=UPDATE)
+    assert answer.status == 403
+    document = {
+        "request_type": "device-train",
+        "request_id": round_.request_id,
+        "device_info": DEVICE_INFO,
+    }
+    assert (await operator.call("POST", "/api/report-availability", document)).status == 403
+    assert await participants(trial) == []

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ..support import Server
-from .conftest import Trial
+from .conftest import MODEL_BYTES, Trial
 
 BIG = 3_000_000
 
@@ -123,3 +123,53 @@ async def test_a_chunked_body_over_the_limit_is_refused(trial: Trial) -> None:
         async with asyncio.timeout(10):
             status, answer = await read_answer(reader)
     assert (status, answer["code"]) == (413, "too_large")
+
+
+async def test_an_upload_that_breaks_off_leaves_nothing_behind(trial: Trial) -> None:
+    await trial.ask_all()
+    before = len(asyncio.all_tasks())
+    for _ in range(5):
+        address = urlsplit(trial.server.url)
+        _, writer = await asyncio.open_connection(address.hostname, address.port)
+        path = f"/api/project/{trial.project_id}/submit-model/0/model_weights.bin"
+        writer.write(
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {MODEL_BYTES}\r\n"
+            f"Authorization: Bearer {trial.phones[0].token}\r\n\r\n12345".encode()
+        )
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+    async with asyncio.timeout(5):
+        while len(asyncio.all_tasks()) > before:
+            await asyncio.sleep(0.02)
+    partial = trial.server.app.settings.data_dir / "files" / ".partial"
+    assert list(partial.iterdir()) == []
+    assert (
+        await trial.phones[0].submit_model(trial.project_id, 0, bytes(MODEL_BYTES))
+    ).status == 201
+
+
+@pytest.mark.parametrize("megabytes", [5, 20, 60])
+@pytest.mark.parametrize("path", ["/api/report-availability", "/nowhere"])
+async def test_a_refusal_of_a_very_large_body_is_read(
+    trial: Trial, path: str, megabytes: int
+) -> None:
+    size = megabytes << 20
+    status, _ = await send_all_then_read(
+        trial.server, path, trial.phones[0].token, size, bytes(size)
+    )
+    assert status in (404, 413)
+
+
+async def test_a_chunked_upload_without_a_token_is_answered(trial: Trial) -> None:
+    path = f"/api/project/{trial.project_id}/submit-model/0/model_weights.bin"
+    async with connection(trial.server) as (reader, writer):
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\n".encode())
+        writer.write(b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(50):
+            writer.write(b"10000\r\n" + bytes(65536) + b"\r\n")
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        async with asyncio.timeout(10):
+            status, _ = await read_answer(reader)
+    assert status == 401

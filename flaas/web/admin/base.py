@@ -1,8 +1,11 @@
 """What handlers for operators have in common."""
 
+import base64
+import binascii
 from typing import ClassVar
 
 from flaas.domain.device import User
+from flaas.domain.errors import NotAuthenticated
 from flaas.web.base import Handler
 
 
@@ -13,6 +16,11 @@ class AdminHandler(Handler):
 
     async def authenticate(self) -> User:
         scheme, _, credentials = self.request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            return await self.authenticate_basic(credentials)
-        return await super().authenticate()
+        if scheme.lower() != "basic":
+            return await super().authenticate()
+        try:
+            decoded = base64.b64decode(credentials.strip(), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise NotAuthenticated("The Authorization header cannot be read.") from None
+        username, _, password = decoded.partition(":")
+        return await self.services.accounts.authenticate(username, password)
