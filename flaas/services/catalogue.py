@@ -10,6 +10,7 @@ from flaas.domain.ports import FileMissing, Files, Model, Store
 from flaas.domain.project import APPS, INT_MAX, DatasetType, is_model_name
 from flaas.domain.round import initial_model_key, samples_key
 from flaas.services.incoming import Incoming
+from flaas.services.lease import held
 
 FILE_BYTES_MAX: Final = 2 * 1024**3
 
@@ -98,16 +99,20 @@ class IncomingModel(_Measured):
         """Raises `Malformed` for a file that is no model, and `Conflict` when its length would
         change under a project that uses it."""
         model = await super().finish()
-        # Asked now and not when the upload began: a large one takes a while.
-        known = await self._store.models.get(model.name)
-        resized = known is not None and known.parameters != model.parameters
-        if known and resized and await self._store.projects.using_model(model.name):
-            raise Conflict(
-                f"Projects use the model {model.name} with {known.parameters} parameters; "
-                f"this file has {model.parameters}. Upload it under another name."
-            )
-        await self._commit()
-        await self._store.models.put(model)
+        # One at a time, so that the file and what is known of it are of the same upload.
+        async with held(self._store.leases, f"model:{model.name}") as lease:
+            if lease is None:
+                raise Conflict("Another upload of this model is being stored; send it again.")
+            # Asked now and not when the upload began: a large one takes a while.
+            known = await self._store.models.get(model.name)
+            resized = known is not None and known.parameters != model.parameters
+            if known and resized and await self._store.projects.using_model(model.name):
+                raise Conflict(
+                    f"Projects use the model {model.name} with {known.parameters} parameters; "
+                    f"this file has {model.parameters}. Upload it under another name."
+                )
+            await self._commit()
+            await self._store.models.put(model)
         return model
 
 

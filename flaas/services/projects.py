@@ -49,7 +49,7 @@ class Projects:
         try:
             await self.store.projects.insert(project)
         except AlreadyExists:
-            raise _TITLE_TAKEN from None
+            raise _title_taken() from None
         await self._record(user, "project created", project.id, values)
         self.on_change(project.id)
         return project
@@ -62,7 +62,7 @@ class Projects:
         try:
             project = await self.store.projects.update(project_id, values)
         except AlreadyExists:
-            raise _TITLE_TAKEN from None
+            raise _title_taken() from None
         if project is None:
             raise NotFound(f"There is no project {project_id}.")
         await self._record(user, "project changed", project.id, values)
@@ -114,4 +114,5 @@ class Projects:
         )
 
 
-_TITLE_TAKEN: Final = Invalid({"title": ["A project with this title already exists."]})
+def _title_taken() -> Invalid:
+    return Invalid({"title": ["A project with this title already exists."]})

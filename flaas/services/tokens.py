@@ -14,6 +14,7 @@ import jwt
 from flaas.domain.device import User
 from flaas.domain.errors import FlaasError, Forbidden, NotAuthenticated
 from flaas.domain.ports import Clock, Store
+from flaas.domain.project import INT_MAX
 
 log = logging.getLogger(__name__)
 
@@ -104,12 +105,14 @@ class Tokens:
             expires = datetime.fromtimestamp(claims["exp"], UTC)
             issued, jti = claims["iat"], claims["jti"]
             # Some versions of simplejwt write the id as a string.
-            claims["user_id"] = int(claims["user_id"])
+            claims["user_id"] = int(str(claims["user_id"]))
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, OverflowError, OSError):
             raise refused from None
         if claims.get("token_type") != token_type or expires <= self.clock():
             raise refused
         if not isinstance(issued, int) or not isinstance(jti, str):
+            raise refused
+        if not 0 <= claims["user_id"] <= INT_MAX:
             raise refused
         return claims
 

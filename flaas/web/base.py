@@ -74,6 +74,7 @@ class Handler(RequestHandler):
         context.enter()
         self._counted = True
         self._body = bytearray()
+        self._body_began = False
         self._running = False
         self._refused = False
         self._drained = 0
@@ -97,6 +98,7 @@ class Handler(RequestHandler):
             raise TooLarge(f"At most {self.body_limit} bytes are taken here.")
 
     async def data_received(self, chunk: bytes) -> None:
+        self._body_began = True
         if self._refused:
             self._drained += len(chunk)
             if self._drained > _DRAIN_BYTES and not self._finished:
@@ -182,7 +184,8 @@ class Handler(RequestHandler):
     def announced_length(self) -> int | None:
         """`Content-Length`, None where the body comes in chunks or there is none."""
         text = self.request.headers.get("Content-Length", "")
-        return int(text) if text.isascii() and text.isdigit() else None
+        # Eighteen digits are more than any body has, and Python reads no number of thousands.
+        return int(text[:18]) if text.isascii() and text.isdigit() else None
 
     @property
     def body(self) -> bytes:
@@ -247,12 +250,20 @@ class Handler(RequestHandler):
         self._refused = True
         self.abandon()
         self._write_error_body(error, 500)
+        if "Expect" in self.request.headers and not self._body_began:
+            # The client waits for a go-ahead with its body. Finished here, it gets none.
+            self.finish()
+            return
         self.flush()
         # To finish before the body is read would close the connection. Tornado runs the verb once
         # the body is over, if there is one: all that is left for it is to conclude.
         self._replace_verb(self._conclude)
         loop = asyncio.get_running_loop()
         self._drain_end = loop.call_later(_DRAIN_SECONDS, self._conclude)
+
+    def hang_up(self) -> None:
+        """End the connection: what was begun cannot be sent to its end."""
+        self._connection.close()
 
     def _conclude(self, *_: Any, **__: Any) -> None:
         if not self._finished:

@@ -1,8 +1,16 @@
 """Sending files."""
 
+import asyncio
+from typing import Final
+
+from tornado.iostream import StreamClosedError
+
 from flaas.domain.errors import NotFound
 from flaas.web.base import Handler
 from flaas.web.ranges import Unsatisfiable, requested_part
+
+_PIECE_SECONDS: Final = 120.0
+"""How long a client may take for a piece of a file; phones themselves wait no longer."""
 
 
 async def send_file(handler: Handler, key: str) -> None:
@@ -42,8 +50,14 @@ async def send_file(handler: Handler, key: str) -> None:
         handler.set_status(206)
         handler.set_header("Content-Range", f"bytes {start}-{end - 1}/{info.size}")
     handler.set_header("Content-Length", str(end - start))
-    async for piece in files.read(key, start, end):
-        handler.write(piece)
-        # Waits for the client, so a slow one holds one piece and not the file.
-        await handler.flush()
+    try:
+        async for piece in files.read(key, start, end):
+            handler.write(piece)
+            # Waits for the client, so a slow one holds one piece and not the file.
+            async with asyncio.timeout(_PIECE_SECONDS):
+                await handler.flush()
+    except (StreamClosedError, TimeoutError):
+        # The client went away, or reads no more; it will ask again.
+        handler.hang_up()
+        return
     handler.finish()

@@ -1,5 +1,7 @@
 """Downloads and operators' uploads, from a directory and from S3."""
 
+import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -167,6 +169,7 @@ async def test_a_model_that_lies_in_an_existing_bucket_counts_as_registered(
         (None, 401),
         ("Basic !!!", 401),
         ("Basic cm9vdDp3cm9uZw==", 401),
+        ("Basic \xe9\xe9", 401),
         ("Bearer nonsense", 401),
         ("Negotiate x", 401),
     ],
@@ -183,3 +186,18 @@ def _basic(username: str, password: str) -> str:
     import base64
 
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+async def test_models_sent_at_once_leave_file_and_record_alike(server: Server) -> None:
+    bodies = [floats([1.0] * count) for count in (1, 2, 3, 4)]
+    for _ in range(5):
+        answers = await asyncio.gather(
+            *(server.operator.call("PUT", "/admin/models/R", body=body) for body in bodies)
+        )
+        assert {answer.status for answer in answers} <= {201, 409}
+        model = await server.app.services.store.models.get("R")
+        read = server.app.services.files.read("models/R.bin")
+        stored = b"".join([piece async for piece in read])
+        assert model
+        assert model.sha256 == hashlib.sha256(stored).hexdigest()
+        assert model.parameters * 4 == len(stored)

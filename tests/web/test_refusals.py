@@ -173,3 +173,25 @@ async def test_a_chunked_upload_without_a_token_is_answered(trial: Trial) -> Non
         async with asyncio.timeout(10):
             status, _ = await read_answer(reader)
     assert status == 401
+
+
+async def test_a_client_that_waits_for_a_go_ahead_gets_one_answer(trial: Trial) -> None:
+    async with connection(trial.server) as (reader, writer):
+        writer.write(
+            b"POST /api/report-availability HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+            b"Expect: 100-continue\r\n\r\n"
+        )
+        async with asyncio.timeout(3):
+            status, _ = await read_answer(reader)
+            assert status == 401
+            assert await reader.read() == b""
+
+
+async def test_a_length_of_thousands_of_digits_is_too_large(trial: Trial) -> None:
+    async with connection(trial.server) as (reader, writer):
+        digits = b"9" * 5000
+        writer.write(b"POST /api/token/ HTTP/1.1\r\nHost: x\r\nContent-Length: ")
+        writer.write(digits + b"\r\n\r\n")
+        async with asyncio.timeout(3):
+            status, answer = await read_answer(reader)
+    assert (status, answer["code"]) == (413, "too_large")

@@ -1,7 +1,6 @@
 """What handlers for operators have in common."""
 
 import base64
-import binascii
 from typing import ClassVar
 
 from flaas.domain.device import User
@@ -20,7 +19,7 @@ class AdminHandler(Handler):
             return await super().authenticate()
         try:
             decoded = base64.b64decode(credentials.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise NotAuthenticated("The Authorization header cannot be read.") from None
         username, _, password = decoded.partition(":")
         return await self.services.accounts.authenticate(username, password)

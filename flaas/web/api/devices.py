@@ -12,6 +12,9 @@ from flaas.web.download import send_file
 
 
 class ReportAvailability(Handler):
+    # A phone sends some 3 KB, and every one is kept for months.
+    body_limit = 64 << 10
+
     @allow(Access.SIGNED_IN)
     async def post(self) -> None:
         request_type, request_id, info = _read_report(self.json())
