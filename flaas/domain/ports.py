@@ -36,6 +36,10 @@ class FileMissing(Exception):
     """There is no file of that key."""
 
 
+class FileChanged(Exception):
+    """The file is not the one that was asked for any more."""
+
+
 class FileInfo(Struct, frozen=True):
     key: str
     size: int
@@ -58,8 +62,14 @@ class Files(Protocol):
     def create(self, key: str) -> AbstractAsyncContextManager[FileWriter]:
         """A writer for `key`. Until `commit` the key is as before; leaving without discards."""
 
-    def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes from `start` up to, without, `end`, in pieces. Raises `FileMissing`."""
+    def read(
+        self, key: str, start: int = 0, end: int | None = None, *, etag: str | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes from `start` up to, without, `end`, in pieces: all of one content, whatever
+        is put in its place meanwhile.
+
+        Raises `FileMissing`, and `FileChanged` where `etag` is given and another one's.
+        """
 
     async def stat(self, key: str) -> FileInfo | None:
         """None where there is no such file."""

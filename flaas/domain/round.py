@@ -2,9 +2,13 @@
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
+
+MODEL_FILE: Final = "model_weights.bin"
+RESULTS_FILE: Final = "performance.json"
+"""The names that files of rounds have, in the bucket and on the wire."""
 
 
 class RoundStatus(IntEnum):
@@ -124,17 +128,17 @@ class Participant(Struct, frozen=True, kw_only=True):
 
 def global_model_key(project_id: int, number: int) -> str:
     """Where the model that a round starts from is kept."""
-    return f"projects/{project_id}/{number}/model_weights.bin"
+    return f"projects/{project_id}/{number}/{MODEL_FILE}"
 
 
 def update_key(project_id: int, number: int, device_id: int) -> str:
     """Where the update that a device submitted is kept."""
-    return f"projects/{project_id}/{number}/{device_id}/model_weights.bin"
+    return f"projects/{project_id}/{number}/{device_id}/{MODEL_FILE}"
 
 
 def results_key(project_id: int, number: int, device_id: int) -> str:
     """Where the results that a device submitted are kept."""
-    return f"projects/{project_id}/{number}/{device_id}/performance.json"
+    return f"projects/{project_id}/{number}/{device_id}/{RESULTS_FILE}"
 
 
 def initial_model_key(model: str) -> str:

@@ -31,6 +31,11 @@ class OpenFile:
                 self._file = FileIO(self._path, self._mode)
                 self._file.seek(position)
 
+    def status(self) -> os.stat_result:
+        """Of the file that is open, whatever has its name by now."""
+        with self._lock:
+            return os.fstat(self._opened().fileno())
+
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; none at the end."""
         with self._lock:

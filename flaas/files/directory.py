@@ -10,7 +10,7 @@ from stat import S_ISREG
 from typing import Final, Self
 from uuid import uuid4
 
-from flaas.domain.ports import FileInfo, FileMissing, FileWriter
+from flaas.domain.ports import FileChanged, FileInfo, FileMissing, FileWriter
 from flaas.files.blocking import PIECE, OpenFile, copy_contents, put_in_place
 from flaas.files.errors import FilesUnavailable
 from flaas.files.keys import check_folder, check_key, check_prefix
@@ -58,10 +58,14 @@ class DirectoryFiles:
         finally:
             await asyncio.shield(asyncio.to_thread(_discard, file, partial))
 
-    async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def read(
+        self, key: str, start: int = 0, end: int | None = None, *, etag: str | None = None
+    ) -> AsyncIterator[bytes]:
         file = OpenFile(self._path(key), "rb")
         try:
             await asyncio.to_thread(file.open, start)
+            if etag is not None and _etag(await asyncio.to_thread(file.status)) != etag:
+                raise FileChanged(key)
             while end is None or start < end:
                 size = PIECE if end is None else min(PIECE, end - start)
                 piece = await asyncio.to_thread(file.read, size)
@@ -196,8 +200,11 @@ def _info(key: str, path: Path) -> FileInfo | None:
         return None
     if not S_ISREG(status.st_mode):
         return None
-    etag = f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ino:x}"
-    return FileInfo(key, status.st_size, etag)
+    return FileInfo(key, status.st_size, _etag(status))
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_size:x}-{status.st_mtime_ns:x}-{status.st_ino:x}"
 
 
 def _key(found: FileInfo | str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from flaas.domain.ports import FileInfo, FileMissing, FileWriter
+from flaas.domain.ports import FileChanged, FileInfo, FileMissing, FileWriter
 from flaas.files.errors import FilesUnavailable
 from flaas.files.keys import check_folder, check_key, check_prefix
 from flaas.files.s3_errors import S3_FAULTS, away, code, translated
@@ -82,7 +82,9 @@ class S3Files:
         finally:
             await asyncio.shield(writer.discard())
 
-    async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def read(
+        self, key: str, start: int = 0, end: int | None = None, *, etag: str | None = None
+    ) -> AsyncIterator[bytes]:
         check_key(key)
         if end is not None and end <= start:
             # HTTP has no words for an empty range: a store would send the whole file.
@@ -90,14 +92,17 @@ class S3Files:
                 raise FileMissing(key)
             return
         last = "" if end is None else end - 1
+        same = {} if etag is None else {"IfMatch": f'"{etag}"'}
         with translated(key):
             try:
                 answer = await self._client.get_object(
-                    Bucket=self._bucket, Key=key, Range=f"bytes={start}-{last}"
+                    Bucket=self._bucket, Key=key, Range=f"bytes={start}-{last}", **same
                 )
             except S3_FAULTS as error:
                 if code(error) == "InvalidRange":  # it begins at the end, or behind
                     return
+                if code(error) in {"PreconditionFailed", "412"}:
+                    raise FileChanged(key) from None
                 raise
             left: int = answer["ContentLength"]
             async with answer["Body"] as body:

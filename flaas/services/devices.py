@@ -13,6 +13,7 @@ from flaas.domain.performance import read_results
 from flaas.domain.ports import Clock, Files, Store
 from flaas.domain.project import APPS, DatasetType, Project
 from flaas.domain.round import (
+    RESULTS_FILE,
     JoinStatus,
     Round,
     RoundStatus,
@@ -21,8 +22,6 @@ from flaas.domain.round import (
     samples_key,
 )
 from flaas.services.access import own_project, readable_project, round_of
-
-RESULTS_FILE_NAME: Final = "performance.json"
 
 _PING: Final = "device-ping"
 _TRAIN: Final = "device-train"
@@ -109,8 +108,8 @@ class Devices:
         """Keep a device's measurements, in place of earlier ones."""
         project = await own_project(self.store, user, project_id)
         round_ = await round_of(self.store, project, number)
-        if file_name != RESULTS_FILE_NAME:
-            raise Malformed(f"The file's name must be {RESULTS_FILE_NAME}.")
+        if file_name != RESULTS_FILE:
+            raise Malformed(f"The file's name must be {RESULTS_FILE}.")
         participant = await self.store.participants.get(round_.id, user.device_id)
         verdict = admit(Call.SUBMIT_RESULTS, round_, participant)
         if isinstance(verdict, Refuse):

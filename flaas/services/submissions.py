@@ -3,18 +3,15 @@
 import contextlib
 import secrets
 from dataclasses import dataclass
-from typing import Final
 
 from flaas.aggregation.update import PARAMETER_BYTES
 from flaas.domain.admission import Accept, Call, Compare, Refuse, admit
 from flaas.domain.device import User
 from flaas.domain.errors import Conflict, FlaasError, Malformed, NotFound, Unavailable
 from flaas.domain.ports import Clock, Files, Store
-from flaas.domain.round import Round, Submission, update_key
+from flaas.domain.round import MODEL_FILE, Round, Submission, update_key
 from flaas.services.access import own_project, round_of
 from flaas.services.incoming import Incoming
-
-FILE_NAME: Final = "model_weights.bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +29,8 @@ class Submissions:
         """
         project = await own_project(self.store, user, project_id)
         round_ = await round_of(self.store, project, number)
-        if file_name != FILE_NAME:
-            raise Malformed(f"The file's name must be {FILE_NAME}.")
+        if file_name != MODEL_FILE:
+            raise Malformed(f"The file's name must be {MODEL_FILE}.")
         participant = await self.store.participants.get(round_.id, user.device_id)
         verdict = admit(Call.SUBMIT_MODEL, round_, participant)
         if isinstance(verdict, Refuse):

@@ -1,14 +1,17 @@
 """Sending files."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Final
 
 from tornado.iostream import StreamClosedError
 
-from flaas.domain.errors import NotFound
+from flaas.domain.errors import NotFound, Unavailable
+from flaas.domain.ports import FileChanged
 from flaas.web.base import Handler
 from flaas.web.ranges import Unsatisfiable, requested_part
 
+_TRIES: Final = 5
 _PIECE_SECONDS: Final = 120.0
 """How long a client may take for a piece of a file; phones themselves wait no longer."""
 
@@ -18,6 +21,18 @@ async def send_file(handler: Handler, key: str) -> None:
 
     Raises `NotFound`.
     """
+    for _ in range(_TRIES):
+        try:
+            await _try_to_send(handler, key)
+        except FileChanged:
+            # Replaced between the look at it and the first byte: look again.
+            continue
+        return
+    raise Unavailable("The file is being replaced; try again in a moment.")
+
+
+async def _try_to_send(handler: Handler, key: str) -> None:
+    """Raises `FileChanged` before anything was written."""
     files = handler.services.files
     info = await files.stat(key)
     if info is None:
@@ -46,16 +61,23 @@ async def send_file(handler: Handler, key: str) -> None:
         handler.finish()
         return
     start, end = part or (0, info.size)
+    pieces = files.read(key, start, end, etag=info.etag)
+    first = await anext(pieces, b"")
     if part is not None:
         handler.set_status(206)
         handler.set_header("Content-Range", f"bytes {start}-{end - 1}/{info.size}")
     handler.set_header("Content-Length", str(end - start))
+    await _write(handler, first, pieces)
+
+
+async def _write(handler: Handler, piece: bytes, more: AsyncIterator[bytes]) -> None:
     try:
-        async for piece in files.read(key, start, end):
+        while piece:
             handler.write(piece)
             # Waits for the client, so a slow one holds one piece and not the file.
             async with asyncio.timeout(_PIECE_SECONDS):
                 await handler.flush()
+            piece = await anext(more, b"")
     except (StreamClosedError, TimeoutError):
         # The client went away, or reads no more; it will ask again.
         handler.hang_up()

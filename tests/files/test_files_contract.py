@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from flaas.domain.ports import FileInfo, FileMissing, Files
+from flaas.domain.ports import FileChanged, FileInfo, FileMissing, Files
 from tests.files.contents import MIB, get, keys, made_of, put
 
 KEY = "projects/1/0/model_weights.bin"
@@ -243,3 +243,30 @@ async def test_a_reader_may_stop_early(files: Files) -> None:
     assert await anext(reading) == made_of(MIB)
     await reading.aclose()  # type: ignore[attr-defined]
     assert isinstance(await files.stat(KEY), FileInfo)
+
+
+async def test_a_content_that_was_asked_for_and_is_there(files: Files) -> None:
+    await put(files, "a/b", b"first")
+    info = await files.stat("a/b")
+    assert info
+    assert b"".join([one async for one in files.read("a/b", 1, 3, etag=info.etag)]) == b"ir"
+
+
+async def test_a_content_that_was_replaced_is_not_passed_off_as_the_old_one(files: Files) -> None:
+    await put(files, "a/b", b"first")
+    info = await files.stat("a/b")
+    assert info
+    await put(files, "a/b", b"second")
+    with pytest.raises(FileChanged):
+        [one async for one in files.read("a/b", etag=info.etag)]
+
+
+async def test_a_reading_that_has_begun_goes_on_with_what_there_was(files: Files) -> None:
+    await put(files, "a/b", b"x" * 3_000_000)
+    reading = files.read("a/b")
+    read = len(await anext(reading))
+    await put(files, "a/b", b"y")
+    async for piece in reading:
+        assert set(piece) == {ord("x")}
+        read += len(piece)
+    assert read == 3_000_000

@@ -201,3 +201,27 @@ async def test_models_sent_at_once_leave_file_and_record_alike(server: Server) -
         assert model
         assert model.sha256 == hashlib.sha256(stored).hexdigest()
         assert model.parameters * 4 == len(stored)
+
+
+async def test_samples_that_are_replaced_during_downloads_come_whole(
+    server: Server, phone: PhoneCaller
+) -> None:
+    """Either the old ones or the new ones, never a part of one with the length of the other."""
+    contents = [bytes([fill]) * (3073 * count) for fill, count in ((1, 1), (2, 300))]
+    stop = asyncio.Event()
+
+    async def replace() -> None:
+        for turn in range(200):
+            if stop.is_set():
+                return
+            body = contents[turn % 2]
+            answer = await server.operator.call("PUT", "/admin/samples/IID/0/1", body=body)
+            assert answer.status == 201
+
+    replacing = asyncio.create_task(replace())
+    for _ in range(100):
+        answer = await phone.call("GET", SAMPLES)
+        assert answer.status == 200
+        assert answer.body in [*contents, RECORDS]
+    stop.set()
+    await replacing
