@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -32,6 +32,7 @@ from flaas.services.transitions import Transitions
 from flaas.settings import Settings, signing_secret
 from flaas.store.embedded import private_mongod
 from flaas.store.mongo import open_store
+from flaas.web.admin.session import XSRF_COOKIE, cookie_secret
 from flaas.web.base import UnknownRoute
 from flaas.web.context import Context
 from flaas.web.log import log_request
@@ -50,6 +51,7 @@ class App:
     clock: Clock
     services: Services
     scheduler: Scheduler
+    cookie_secret: str = field(repr=False)
 
 
 def utc_now() -> datetime:
@@ -102,7 +104,7 @@ async def open_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[
             submissions=Submissions(store, files, clock),
             reports=Reports(store),
         )
-        yield App(settings, clock, services, scheduler)
+        yield App(settings, clock, services, scheduler, cookie_secret(secret))
 
 
 def make_web(app: App) -> tuple[Application, Context]:
@@ -115,6 +117,8 @@ def make_web(app: App) -> tuple[Application, Context]:
         default_handler_class=UnknownRoute,
         default_handler_args=kwargs,
         log_function=log_request,
+        cookie_secret=app.cookie_secret,
+        xsrf_cookie_kwargs=XSRF_COOKIE,
     )
     return application, context
 

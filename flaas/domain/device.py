@@ -49,6 +49,10 @@ class User(Struct, frozen=True, kw_only=True):
     tokens_valid_from: int = 0
     """Epoch seconds. Tokens issued before are refused: a new password ends the old sessions."""
 
+    def accepts(self, issued: int) -> bool:
+        """Whether a token or a session of that time (epoch seconds) still speaks for the user."""
+        return self.is_active and issued >= self.tokens_valid_from
+
     def __repr__(self) -> str:
         return f"User(id={self.id}, username={self.username!r}, is_staff={self.is_staff})"
 

@@ -118,6 +118,6 @@ class Tokens:
 
     async def _user(self, claims: dict[str, Any], refused: FlaasError) -> User:
         user = await self.store.users.get(claims["user_id"])
-        if user is None or not user.is_active or claims["iat"] < user.tokens_valid_from:
+        if user is None or not user.accepts(claims["iat"]):
             raise refused
         return user

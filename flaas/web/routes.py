@@ -3,6 +3,7 @@
 from typing import Final
 
 from flaas.web.admin.operations import Command, Report, ReportList
+from flaas.web.admin.session import Login, Logout
 from flaas.web.admin.uploads import PutModel, PutSamples
 from flaas.web.api.devices import (
     GetModel,
@@ -32,6 +33,8 @@ ROUTES: Final[list[tuple[str, type[Handler]]]] = [
     ("/api/project/{project_id:n}/submit-results/{number:n}/{file_name}", SubmitResults),
     ("/api/get-samples/{dataset_type}/{app:n}", GetSamples),
     ("/api/report-availability", ReportAvailability),
+    ("/admin/login", Login),
+    ("/admin/logout", Logout),
     ("/admin/reports", ReportList),
     ("/admin/reports/{name}", Report),
     ("/admin/reports/{name}/{arguments:rest}", Report),
