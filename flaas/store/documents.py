@@ -38,6 +38,12 @@ def load_optional(kind: type[T], document: Document | None) -> T | None:
     return None if document is None else load(kind, document)
 
 
+def streamed(cursor: Any) -> Any:
+    """A cursor over what may be a great many documents: a small batch of them is held at a time,
+    where the driver's default is 16 MB, and ten times that once it is decoded."""
+    return cursor.batch_size(1_000)
+
+
 class Repository:
     """The queries on one collection.
 

@@ -8,7 +8,7 @@ from pymongo import UpdateOne
 
 from flaas.domain.device import User
 from flaas.domain.round import JoinStatus, Member, Part, Participant, Results, Submission
-from flaas.store.documents import Document, Repository, dump, load, load_optional
+from flaas.store.documents import Document, Repository, dump, load, load_optional, streamed
 
 _BULK: Final = 1000
 
@@ -63,7 +63,7 @@ class MongoParticipants(Repository):
     async def cohort(self, round_id: int) -> AsyncIterator[Member]:
         query = {"round_id": round_id, "requested": True}
         fields = {"device_id": 1, "username": 1}
-        async for document in self._collection.find(query, fields).sort("device_id"):
+        async for document in streamed(self._collection.find(query, fields).sort("device_id")):
             yield Member(document["device_id"], document["username"])
 
     async def join(self, round_id: int, user: User, status: JoinStatus, now: datetime) -> None:
@@ -167,7 +167,7 @@ class MongoParticipants(Repository):
         query = {"round_id": {"$in": list(round_ids)}, "joined_at": {"$ne": None}}
         order = [("round_id", 1), ("joined_at", 1), ("device_id", 1)]
         fields = {"round_id": 1, "username": 1}
-        async for document in self._collection.find(query, fields).sort(order):
+        async for document in streamed(self._collection.find(query, fields).sort(order)):
             yield document["round_id"], document["username"]
 
     async def join_counts(self, round_ids: Sequence[int]) -> AsyncIterator[tuple[str, int]]:
@@ -186,7 +186,7 @@ class MongoParticipants(Repository):
             {"$project": {"username": "$user.username", "user_id": "$user._id", "rounds": 1}},
             {"$sort": {"user_id": 1}},
         ]
-        async for document in self._collection.aggregate(pipeline, allowDiskUse=True):
+        async for document in streamed(self._collection.aggregate(pipeline, allowDiskUse=True)):
             yield document["username"], document["rounds"]
 
     async def chosen(self, round_ids: Sequence[int], part: Part) -> AsyncIterator[tuple[int, User]]:
@@ -204,13 +204,13 @@ class MongoParticipants(Repository):
             {"$project": {"round_id": 1, "user": 1}},
             {"$sort": {"round_id": 1, "user._id": 1}},
         ]
-        async for document in self._collection.aggregate(pipeline, allowDiskUse=True):
+        async for document in streamed(self._collection.aggregate(pipeline, allowDiskUse=True)):
             yield document["round_id"], load(User, document["user"])
 
     async def results(self, round_ids: Sequence[int]) -> AsyncIterator[tuple[int, Results]]:
         query = {"round_id": {"$in": list(round_ids)}, "results": {"$ne": None}}
         fields = {"round_id": 1, "results": 1}
-        async for document in self._collection.find(query, fields).sort("round_id"):
+        async for document in streamed(self._collection.find(query, fields).sort("round_id")):
             yield document["round_id"], load(Results, document["results"])
 
     async def record_results(self, round_id: int, device_id: int, results: Results) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flaas.domain.device import StatusLine, StatusReport, read_line
 from flaas.domain.ports import Model
-from flaas.store.documents import Repository, dump, load_optional
+from flaas.store.documents import Repository, dump, load_optional, streamed
 
 
 class MongoModels(Repository):
@@ -37,7 +37,7 @@ class MongoStatuses(Repository):
             "device_info.usage_stats_details.app_standby_bucket": 1,
         }
         found = self._collection.find({"at": {"$gte": moment}}, fields)
-        async for document in found.sort([("user_id", 1), ("at", -1)]):
+        async for document in streamed(found.sort([("user_id", 1), ("at", -1)])):
             yield read_line(document["user_id"], document["at"], document["device_info"])
 
     async def pings(self, start: datetime, end: datetime) -> AsyncIterator[tuple[datetime, str]]:
@@ -56,7 +56,7 @@ class MongoStatuses(Repository):
             {"$unwind": "$user"},
             {"$project": {"at": 1, "username": "$user.username"}},
         ]
-        async for document in self._collection.aggregate(pipeline, allowDiskUse=True):
+        async for document in streamed(self._collection.aggregate(pipeline, allowDiskUse=True)):
             yield document["at"], document["username"]
 
 

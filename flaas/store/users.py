@@ -8,7 +8,7 @@ from pymongo.errors import BulkWriteError
 
 from flaas.domain.device import DeviceDetails, DeviceStatus, User
 from flaas.domain.ports import AlreadyExists
-from flaas.store.documents import Document, Repository, dump, load, load_optional
+from flaas.store.documents import Document, Repository, dump, load, load_optional, streamed
 
 
 class MongoUsers(Repository):
@@ -71,19 +71,19 @@ class MongoUsers(Repository):
             "last_status.at": {"$gte": since},
             "is_active": True,
         }
-        async for document in self._collection.find(query).sort("device_id"):
+        async for document in streamed(self._collection.find(query).sort("device_id")):
             yield load(User, document)
 
     async def members(self, project_id: int) -> AsyncIterator[User]:
         query = {"project_id": project_id, "is_active": True}
-        async for document in self._collection.find(query).sort("_id"):
+        async for document in streamed(self._collection.find(query).sort("_id")):
             yield load(User, document)
 
     async def devices(self, usernames: Sequence[str]) -> AsyncIterator[User]:
         query: Document = {"is_staff": False}
         if usernames:
             query["username"] = {"$in": list(usernames)}
-        async for document in self._collection.find(query).sort("_id"):
+        async for document in streamed(self._collection.find(query).sort("_id")):
             yield load(User, document)
 
     async def record_status(
