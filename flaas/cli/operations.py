@@ -20,7 +20,7 @@ def _command(operation: Operation) -> click.Command:
     async def run(opened: App, **arguments: Any) -> None:
         """Print the lines of the operation."""
         steps = arguments[operation.steps] if operation.steps else 0
-        with progress_bar(steps, "Working") as advance:
+        with progress_bar(steps, operation.short.rstrip(".")) as advance:
             desk = Desk(
                 services=opened.services,
                 now=opened.clock(),

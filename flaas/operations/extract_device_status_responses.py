@@ -42,4 +42,5 @@ OPERATION: Final = Operation(
         FILE_NAME,
     ),
     text=text,
+    prints_json=True,
 )

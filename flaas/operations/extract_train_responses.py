@@ -70,4 +70,5 @@ OPERATION: Final = Operation(
         ),
     ),
     text=text,
+    prints_json=True,
 )

@@ -88,6 +88,8 @@ class Operation:
     changes: bool = False
     line: Callable[[Any], str] | None = None
     text: Callable[[Desk, Arguments], Lines] | None = None
+    prints_json: bool = False
+    """The text is a JSON document."""
     steps: str | None = None
     """The argument that says how many steps of `Desk.progress` there are."""
 

@@ -119,6 +119,15 @@ async def test_wrong_arguments_are_named(server: Server, path: str, fields: set[
     assert answer.json.keys() == fields
 
 
+async def test_an_extract_is_returned_and_kept(server: Server) -> None:
+    path = "/admin/reports/extract-device-status-responses/2021-11-05/2021-11-06/pings.json"
+    answer = await server.operator.call("GET", path)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.json == []
+    read = server.app.services.files.read("results/responses/pings.json")
+    assert b"".join([piece async for piece in read]) == answer.body
+
+
 async def test_usernames_may_be_repeated(server: Server) -> None:
     await server.app.services.accounts.create_users(3, prefix="u")
     answer = await server.operator.call(

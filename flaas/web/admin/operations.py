@@ -44,7 +44,7 @@ class _OperationHandler(AdminHandler):
         elif form == "json":
             media, pieces = _JSON, as_json(operation, desk, arguments)
         else:
-            media = _CSV if operation.is_table else _TEXT
+            media = _CSV if operation.is_table else _JSON if operation.prints_json else _TEXT
             pieces = as_text(operation, desk, arguments)
         await self._send(media, pieces)
 
