@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flaas.domain.device import DeviceDetails, DeviceStatus, User, read_details, read_status
+from flaas.domain.device import (
+    DeviceDetails,
+    DeviceStatus,
+    User,
+    read_details,
+    read_line,
+    read_status,
+)
 
 from .records import NOW, unhurried
 
@@ -145,3 +152,12 @@ def test_a_user_is_shown_without_the_password_s_hash() -> None:
 
     assert "secret" not in repr(user)
     assert "phone-1" in repr(user)
+
+
+@pytest.mark.parametrize(
+    "info", [{}, {"app_details": None}, {"app_details": {"version_code": True}}]
+)
+def test_what_a_report_leaves_out_has_a_value_of_its_own_in_a_line(info: dict[str, Any]) -> None:
+    line = read_line(7, NOW, info)
+    assert (line.user_id, line.version_code, line.bucket) == (7, 0, -1)
+    assert (line.power_plugged, line.level) == (False, 0.0)
