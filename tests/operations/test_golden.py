@@ -303,3 +303,38 @@ async def test_what_is_not_there_is_one_line(
     assert (command.status, command.text, command.error) == (1, "", f"error: {detail}\n")
     http = await desk.by_http(name, *positional, **options)
     assert (http.status, json.loads(http.text)["detail"]) == (404, detail)
+
+
+CREATEUSERS = """\
+username, password, samples_index
+test_user1, FUA3ByyLAP, 0
+test_user2, M5UJfEjit4, 1
+test_user3, uxOlcxrHZi, 2
+test_user4, nVJYSxsWEq, 3
+test_user5, M5peA7ZzHc, 4
+"""
+
+ASSIGN = "5 user(s) assigned succesfully to project 'Project 1'\n"
+
+
+def masked(text: str) -> str:
+    """Passwords aside: ten letters and digits, whichever."""
+    return re.sub(r", [A-Za-z0-9]{10}, ", ", (password), ", text)
+
+
+@pytest.mark.parametrize("way", ["shell", "HTTP"])
+async def test_createusers_and_assign(desk: Desk, way: str) -> None:
+    async def run(name: str, *positional: object, **named: object) -> str:
+        if way == "shell":
+            said = await desk.by_command(name, *positional, prefix="test_user")
+            assert (said.status, said.error) == (0, "")
+            return said.text
+        document = {**named, "prefix": "test_user"}
+        answer = await desk.operator.call("POST", f"/admin/commands/{name}", document)
+        assert answer.status == 200
+        return answer.body.decode()
+
+    await desk.project()
+    assert masked(await run("createusers", 5, accounts=5)) == masked(CREATEUSERS)
+    assert await run("assign", 1, project=1) == ASSIGN
+    assert await desk.store.users.registered(1) == 5
