@@ -1,10 +1,9 @@
-"""What the rules need from the world: the interfaces that `store`, `files` and `push` offer.
+"""The store: what is remembered.
 
-Services know these and nothing behind them, so a test can put a fault in front of a real one.
+Every call may also raise `errors.Unavailable`: the database is away.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -24,83 +23,6 @@ from flaas.domain.round import (
     RoundStatus,
     Submission,
 )
-
-Clock = Callable[[], datetime]
-"""The time now, with a zone, in whole milliseconds (what MongoDB keeps)."""
-
-
-# --- files -------------------------------------------------------------------------------------
-
-
-class FileMissing(Exception):
-    """There is no file of that key."""
-
-
-class FileChanged(Exception):
-    """The file is not the one that was asked for any more."""
-
-
-class FileInfo(Struct, frozen=True):
-    key: str
-    size: int
-    """Bytes."""
-    etag: str
-    """Changes when the content does; without quotes."""
-
-
-class FileWriter(Protocol):
-    async def write(self, data: bytes) -> None:
-        """Append; waits where the store is slower than the writer."""
-
-    async def commit(self) -> None:
-        """Make all that was written the content of the key, at once and durably."""
-
-
-class Files(Protocol):
-    """An object store. Keys are relative paths with `/`."""
-
-    def create(self, key: str) -> AbstractAsyncContextManager[FileWriter]:
-        """A writer for `key`. Until `commit` the key is as before; leaving without discards."""
-
-    def read(
-        self, key: str, start: int = 0, end: int | None = None, *, etag: str | None = None
-    ) -> AsyncIterator[bytes]:
-        """The bytes from `start` up to, without, `end`, in pieces: all of one content, whatever
-        is put in its place meanwhile.
-
-        Raises `FileMissing`, and `FileChanged` where `etag` is given and another one's.
-        """
-
-    async def stat(self, key: str) -> FileInfo | None:
-        """None where there is no such file."""
-
-    async def copy(self, source: str, target: str) -> None:
-        """Replace `target`, at once and durably. Raises `FileMissing`."""
-
-    def walk(self, prefix: str) -> AsyncIterator[FileInfo]:
-        """Every file whose key starts with `prefix`, in the order of the keys."""
-
-    async def delete_all(self, prefix: str) -> int:
-        """Delete every file below the folder `prefix` (ends with `/`); how many there were."""
-
-    async def link(self, key: str) -> str | None:
-        """A URL that anyone can GET for a while; None where clients are to ask the server."""
-
-
-# --- pushes ------------------------------------------------------------------------------------
-
-
-class PushFailed(Exception):
-    """The push service did not take a batch. The text is for the log."""
-
-
-class Push(Protocol):
-    async def send(self, batch: PushBatch) -> None:
-        """Hand one batch over. Raises `PushFailed`; the batch may then be sent again."""
-
-
-# --- the store ---------------------------------------------------------------------------------
-# Every call may also raise `errors.Unavailable`: the database is away.
 
 
 class AlreadyExists(Exception):
