@@ -84,7 +84,7 @@ async def open_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[
             every=timedelta(seconds=settings.tick_seconds),
             timeout=timedelta(seconds=settings.tick_timeout_seconds),
         )
-        catalogue = Catalogue(store, files)
+        catalogue = Catalogue(store, files, clock)
         services = Services(
             store=store,
             files=files,

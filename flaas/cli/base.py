@@ -2,7 +2,9 @@
 
 import asyncio
 import functools
+import getpass
 import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from flaas import settings
 from flaas.app import open_app
 from flaas.domain.errors import FlaasError
 from flaas.files.errors import FilesUnavailable
+from flaas.services.audit import act_as
 from flaas.store.embedded import MongodUnavailable
 from flaas.store.mongo import StoreUnavailable
 
@@ -56,6 +59,7 @@ def on_app(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(data_dir: str | None, **arguments: Any) -> None:
         async def with_app() -> None:
+            act_as(f"shell:{_login_name()}")
             async with open_app(settings.load(data_dir=data_dir)) as opened:
                 await command(opened, **arguments)
 
@@ -63,6 +67,14 @@ def on_app(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         asyncio.run(with_app())
 
     return run
+
+
+def _login_name() -> str:
+    """Who typed the command; a container's user may have a number only."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 @contextmanager

@@ -1,13 +1,15 @@
 """Commands made from the operations."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import click
+import msgspec
 
 from flaas.app import App
 from flaas.cli.base import on_app, progress_bar
+from flaas.operations.arguments import read_moment
 from flaas.operations.catalogue import OPERATIONS
 from flaas.operations.operation import REQUIRED, Desk, Kind, Operation, Parameter
 
@@ -78,6 +80,8 @@ def _click_type(parameter: Parameter) -> click.ParamType[Any]:
         return click.FloatRange(min=parameter.least)
     if parameter.kind is Kind.DATE:
         return _Date()
+    if parameter.kind is Kind.MOMENT:
+        return _Moment()
     return click.Choice(parameter.choices) if parameter.choices else click.STRING
 
 
@@ -89,3 +93,15 @@ class _Date(click.ParamType[date]):
             return date.fromisoformat(value)
         except ValueError:
             self.fail(f"{value!r} is not a date such as 2021-11-05.", param, ctx)
+
+
+class _Moment(click.ParamType[datetime]):
+    name = "TIME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        try:
+            return read_moment(value)
+        except msgspec.ValidationError as error:
+            self.fail(f"{error}.", param, ctx)

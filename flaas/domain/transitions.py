@@ -4,7 +4,8 @@ The lists are data so that they can be walked: by the executor, which runs them 
 the tests, which kill a server before and after each of their steps. A step may run any number
 of times and leaves the same state. The last step of a list closes the transition with one
 compare-and-set on the round (or the project); until it is done, the next decision is the same
-instruction again, and the list runs from its start.
+instruction again, and the list runs from its start. The event is written just before that: a
+transition that dies there is carried out after all, and writes the same event again.
 """
 
 from enum import StrEnum
@@ -37,6 +38,7 @@ class Step(StrEnum):
     END_CLOSING = "the answers are counted (compare-and-set)"
     PUBLISH_AGGREGATE = "write the next global model from the counted updates"
     CARRY_MODEL = "write the next global model as a copy of this round's"
+    RECORD_EVENT = "write what is done to the events"
     ADVANCE_PROJECT = "the project points to the next round"
     SEAL_COMPLETE = "the round is complete (compare-and-set)"
     SEAL_INVALID = "the round is invalid (compare-and-set)"
@@ -45,27 +47,34 @@ class Step(StrEnum):
 
 _STEPS: Final[dict[type[Instruction], tuple[Step, ...]]] = {
     Rest: (),
-    Open: (Step.COPY_INITIAL_MODEL, Step.OPEN_ROUND),
-    Continue: (Step.FIND_LAST_RESULT, Step.ADVANCE_PROJECT, Step.OPEN_ROUND),
-    Train: (Step.FIX_COHORT, Step.BEGIN_TRAINING),
-    Notify: (Step.QUEUE_PUSHES, Step.END_NOTIFY),
-    Close: (Step.BEGIN_CLOSING, Step.FREEZE_ANSWERS, Step.END_CLOSING),
+    Open: (Step.COPY_INITIAL_MODEL, Step.RECORD_EVENT, Step.OPEN_ROUND),
+    Continue: (
+        Step.FIND_LAST_RESULT,
+        Step.ADVANCE_PROJECT,
+        Step.RECORD_EVENT,
+        Step.OPEN_ROUND,
+    ),
+    Train: (Step.FIX_COHORT, Step.RECORD_EVENT, Step.BEGIN_TRAINING),
+    Notify: (Step.QUEUE_PUSHES, Step.RECORD_EVENT, Step.END_NOTIFY),
+    Close: (Step.BEGIN_CLOSING, Step.FREEZE_ANSWERS, Step.RECORD_EVENT, Step.END_CLOSING),
     Complete: (
         Step.PUBLISH_AGGREGATE,
         Step.OPEN_ROUND,
         Step.ADVANCE_PROJECT,
+        Step.RECORD_EVENT,
         Step.SEAL_COMPLETE,
     ),
     Invalidate: (
         Step.CARRY_MODEL,
         Step.OPEN_ROUND,
         Step.ADVANCE_PROJECT,
+        Step.RECORD_EVENT,
         Step.SEAL_INVALID,
     ),
-    Finish: (Step.FINISH_PROJECT,),
+    Finish: (Step.RECORD_EVENT, Step.FINISH_PROJECT),
 }
 
-_LAST_ROUND: Final = (Step.PUBLISH_AGGREGATE, Step.SEAL_COMPLETE)
+_LAST_ROUND: Final = (Step.PUBLISH_AGGREGATE, Step.RECORD_EVENT, Step.SEAL_COMPLETE)
 """The last aggregate is still published as a next model, but no round starts from it."""
 
 

@@ -1,7 +1,7 @@
 """From what somebody typed to the arguments of an operation."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +16,7 @@ _TYPES: Final[dict[Kind, type]] = {
     Kind.DECIMAL: float,
     Kind.FLAG: bool,
     Kind.DATE: date,
+    Kind.MOMENT: str,
 }
 
 
@@ -65,6 +66,16 @@ def _read(parameter: Parameter, raw: Any) -> Any:
     return _convert(parameter, raw)
 
 
+def read_moment(text: str) -> datetime:
+    """Raises `msgspec.ValidationError`."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise msgspec.ValidationError(
+            "Expected a time such as 2021-11-05 or 2021-11-05T14:30"
+        ) from None
+
+
 def _convert(parameter: Parameter, raw: Any) -> Any:
     # Text is what a query and a form can say; JSON says numbers and booleans themselves.
     if parameter.kind is Kind.FLAG and raw == "":
@@ -72,6 +83,8 @@ def _convert(parameter: Parameter, raw: Any) -> Any:
     value: Any = msgspec.convert(raw, _TYPES[parameter.kind], strict=not isinstance(raw, str))
     if isinstance(value, str) and "\0" in value:
         raise msgspec.ValidationError("Null characters are not allowed")
+    if parameter.kind is Kind.MOMENT:
+        return read_moment(value)
     if parameter.choices and value not in parameter.choices:
         raise msgspec.ValidationError(f"Expected one of {', '.join(parameter.choices)}")
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -23,6 +23,8 @@ class Kind(Enum):
     FLAG = auto()
     DATE = auto()
     """YYYY-MM-DD."""
+    MOMENT = auto()
+    """A date, or a date and a time: ISO 8601; without a zone it is in the configured one."""
 
 
 REQUIRED: Final = object()

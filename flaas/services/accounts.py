@@ -16,6 +16,7 @@ from flaas.domain.device import User
 from flaas.domain.errors import Conflict, Invalid, NotAuthenticated, NotFound
 from flaas.domain.ports import AlreadyExists, Clock, Store
 from flaas.domain.project import INT_MAX, Project
+from flaas.services.audit import record
 from flaas.services.runner import Runner
 
 # OWASP's parameters for argon2id: about 15 ms a password on one core. The library's defaults
@@ -109,6 +110,8 @@ class Accounts:
             await self.store.users.insert(users)
         except AlreadyExists:
             raise Conflict("Some of these names exist already; nothing was created.") from None
+        names = {"first": new[0].username, "last": new[-1].username}
+        await record(self.store, self.clock(), f"{count} accounts created", after=names)
         return new
 
     async def create_user(self, username: str, *, samples_index: int, length: int) -> Credentials:
@@ -127,6 +130,8 @@ class Accounts:
             await self.store.users.insert([user])
         except AlreadyExists:
             raise Conflict(f"{username} exists already; nothing was created.") from None
+        after = {"username": username, "samples_index": samples_index}
+        await record(self.store, self.clock(), "account created", after=after)
         return new
 
     async def ensure_staff(self, username: str, password: str) -> bool:
@@ -149,6 +154,7 @@ class Accounts:
             except AlreadyExists:
                 # Another replica that starts with the same settings was faster.
                 return False
+            await self._record_staff("staff account created", username)
             return True
         same = await self.runner.run(_verify, user.password_hash, password)
         if not (same and user.is_staff and user.is_active):
@@ -161,6 +167,7 @@ class Accounts:
                 tokens_valid_from=int(self.clock().timestamp()) + 1,
             )
             await self.store.users.replace_credentials(changed)
+            await self._record_staff("staff account changed", username)
         return False
 
     async def assign(self, project_id: int, prefix: str) -> tuple[int, Project]:
@@ -168,10 +175,22 @@ class Accounts:
         project = await self.store.projects.get(project_id)
         if project is None:
             raise NotFound(f"There is no project {project_id}.")
+        members = await self.store.users.registered(project_id)
         count = await self.store.users.assign(prefix, project_id)
         if not count:
             raise NotFound(f"No user's name starts with '{prefix}'; nothing was changed.")
+        await record(
+            self.store,
+            self.clock(),
+            "members assigned",
+            project_id=project_id,
+            before={"members": members},
+            after={"members": count, "prefix": prefix},
+        )
         return count, project
+
+    async def _record_staff(self, what: str, username: str) -> None:
+        await record(self.store, self.clock(), what, after={"username": username})
 
 
 def _verify(stored: str, password: str) -> bool:

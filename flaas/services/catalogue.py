@@ -4,11 +4,14 @@ import contextlib
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from flaas.aggregation.update import PARAMETER_BYTES
 from flaas.domain.errors import Conflict, Invalid, Malformed
-from flaas.domain.ports import FileMissing, Files, Model, Store
+from flaas.domain.ports import Clock, FileMissing, Files, Model, Store
 from flaas.domain.project import APPS, INT_MAX, DatasetType, is_model_name
 from flaas.domain.round import initial_model_key, samples_key
+from flaas.services.audit import record
 from flaas.services.incoming import Incoming
 from flaas.services.lease import held
 
@@ -22,6 +25,7 @@ RECORD_BYTES: Final = 3073
 class Catalogue:
     store: Store
     files: Files
+    clock: Clock
 
     async def model(self, name: str) -> Model | None:
         """A registered model. One that lies in an existing bucket is registered when asked for."""
@@ -45,7 +49,7 @@ class Catalogue:
             raise Invalid({"name": ["Expected up to 64 letters, digits, dots, - and _."]})
         # So that one that lies in an existing bucket is known when its length is compared.
         await self.model(name)
-        return IncomingModel(self.store, self.files, name)
+        return IncomingModel(self.store, self.files, self.clock, name)
 
     def receive_samples(self, dataset_type: str, index: int, app: int) -> "IncomingSamples":
         """Store the samples that accounts of that index train on.
@@ -61,7 +65,8 @@ class Catalogue:
             wrong["app"] = [f"Expected a number from 0 to {len(APPS) - 1}."]
         if wrong:
             raise Invalid(wrong)
-        return IncomingSamples(self.files, samples_key(dataset_type, index, app), FILE_BYTES_MAX)
+        key = samples_key(dataset_type, index, app)
+        return IncomingSamples(self.store, self.files, self.clock, key)
 
 
 class _Measured(Incoming[Model]):
@@ -91,9 +96,10 @@ class _Measured(Incoming[Model]):
 class IncomingModel(_Measured):
     """A model on its way in."""
 
-    def __init__(self, store: Store, files: Files, name: str) -> None:
+    def __init__(self, store: Store, files: Files, clock: Clock, name: str) -> None:
         super().__init__(files, name, initial_model_key(name))
         self._store = store
+        self._clock = clock
 
     async def finish(self) -> Model:
         """Raises `Malformed` for a file that is no model, and `Conflict` when its length would
@@ -113,11 +119,20 @@ class IncomingModel(_Measured):
                 )
             await self._commit()
             await self._store.models.put(model)
+        before = msgspec.structs.asdict(known) if known else {}
+        after = msgspec.structs.asdict(model)
+        await record(self._store, self._clock(), "model uploaded", before=before, after=after)
         return model
 
 
 class IncomingSamples(Incoming[int]):
     """Samples on their way in; `finish` returns how many records there are."""
+
+    def __init__(self, store: Store, files: Files, clock: Clock, key: str) -> None:
+        super().__init__(files, key, FILE_BYTES_MAX)
+        self._store = store
+        self._clock = clock
+        self._place = key
 
     async def finish(self) -> int:
         """Raises `Malformed` for a file that does not hold whole records."""
@@ -128,4 +143,7 @@ class IncomingSamples(Incoming[int]):
                 f"this one has {size} bytes."
             )
         await self._commit()
-        return size // RECORD_BYTES
+        records = size // RECORD_BYTES
+        after = {"file": self._place, "records": records, "sha256": self._digest.hexdigest()}
+        await record(self._store, self._clock(), "samples uploaded", after=after)
+        return records

@@ -5,11 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from flaas.domain.device import User
 from flaas.domain.errors import Conflict, Invalid, NotFound
+from flaas.domain.event import changes
 from flaas.domain.ports import AlreadyExists, Clock, Files, Store
 from flaas.domain.project import Project, ProjectStatus, read_settings
 from flaas.services.access import readable_project
+from flaas.services.audit import record
 from flaas.services.catalogue import Catalogue
 from flaas.services.lease import held
 from flaas.services.rounds import project_lease
@@ -50,7 +54,9 @@ class Projects:
             await self.store.projects.insert(project)
         except AlreadyExists:
             raise _title_taken() from None
-        await self._record(user, "project created", project.id, values)
+        await record(
+            self.store, self.clock(), "project created", project_id=project.id, after=values
+        )
         self.on_change(project.id)
         return project
 
@@ -65,7 +71,15 @@ class Projects:
             raise _title_taken() from None
         if project is None:
             raise NotFound(f"There is no project {project_id}.")
-        await self._record(user, "project changed", project.id, values)
+        before, after = changes(msgspec.structs.asdict(current), values)
+        await record(
+            self.store,
+            self.clock(),
+            "project changed",
+            project_id=project.id,
+            before=before,
+            after=after,
+        )
         self.on_change(project.id)
         return project
 
@@ -75,14 +89,20 @@ class Projects:
         The project's own document goes last: a delete that was interrupted can be repeated.
         Raises `Conflict` when its rounds are being worked on for too long.
         """
-        await readable_project(self.store, user, project_id)
+        project = await readable_project(self.store, user, project_id)
         stopped = {"status": ProjectStatus.STOPPED}
         await self.store.projects.update(project_id, stopped)
         for _ in range(_DELETE_TRIES):
             async with held(self.store.leases, project_lease(project_id)) as lease:
                 if lease is not None:
                     await self._delete_parts(project_id)
-                    await self._record(user, "project deleted", project_id, {})
+                    await record(
+                        self.store,
+                        self.clock(),
+                        "project deleted",
+                        project_id=project_id,
+                        before={"title": project.title, "status": project.status},
+                    )
                     return
             await asyncio.sleep(_DELETE_PAUSE_SECONDS)
         raise Conflict("A round of this project is being closed; try again in a moment.")
@@ -106,12 +126,6 @@ class Projects:
             _, next_number = await self.store.rounds.count(current.id)
             if next_number:
                 raise Invalid({"model": ["The project has rounds; its model cannot change."]})
-
-    async def _record(self, user: User, what: str, project_id: int, values: dict[str, Any]) -> None:
-        facts = {name: str(value) for name, value in values.items()}
-        await self.store.events.record(
-            self.clock(), user.username, what, project_id=project_id, values=facts
-        )
 
 
 def _title_taken() -> Invalid:

@@ -5,26 +5,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from flaas.domain.decision import (
-    STATUS_FRESH_FOR,
-    Close,
-    Complete,
-    Continue,
-    Finish,
-    Instruction,
-    Invalidate,
-    Notify,
-    Open,
-    Rest,
-    Snapshot,
-    Train,
-    decide,
-    is_eligible,
-)
+from flaas.domain.decision import STATUS_FRESH_FOR, Rest, Snapshot, decide, is_eligible
 from flaas.domain.errors import NotFound
 from flaas.domain.ports import Clock, Store
 from flaas.domain.project import Project
 from flaas.domain.round import Member, RoundStatus
+from flaas.domain.story import describe, left_out
 from flaas.services.aggregation import UpdatesDamaged
 from flaas.services.lease import held
 from flaas.services.transitions import Transitions
@@ -106,22 +92,22 @@ class Rounds:
                     )
                 if snapshot == before:
                     raise RuntimeError(f"{instruction} of project {project_id} changes nothing")
-                said = _describe(snapshot, instruction)
+                said = describe(snapshot, instruction)
                 log.info("project %d: %s", project_id, said)
                 try:
                     await self.transitions.carry_out(instruction, snapshot, now, lease)
                 except UpdatesDamaged as error:
-                    said = await self._reject(snapshot, error.damage)
-                await self.store.events.record(now, "scheduler", said, project_id=project_id)
+                    said = await self._reject(snapshot, error.damage, now)
                 done.append(said)
                 before = snapshot
 
-    async def _reject(self, snapshot: Snapshot, damage: dict[int, str]) -> str:
+    async def _reject(self, snapshot: Snapshot, damage: dict[int, str], now: datetime) -> str:
         """Leave damaged updates out; the next decision is on those that remain."""
         if snapshot.round is None or not damage:
             raise RuntimeError("an aggregate failed although its updates are as submitted")
         for device_id, reason in damage.items():
             log.error("the update of device %d is left out: %s", device_id, reason)
+            await self.store.events.record(left_out(snapshot.round, device_id, reason, now))
             await self.store.participants.reject(snapshot.round.id, device_id, reason)
         return f"round {snapshot.round.number}: {len(damage)} damaged updates left out"
 
@@ -164,28 +150,6 @@ class Rounds:
         if project is None:
             raise NotFound(f"There is no project {project_id}.")
         return project
-
-
-def _describe(snapshot: Snapshot, instruction: Instruction) -> str:
-    """One line for the log, the operator and the events."""
-    number = snapshot.round.number if snapshot.round else snapshot.next_number
-    match instruction:
-        case Open() | Continue():
-            return f"round {number} opened"
-        case Train(cohort=cohort):
-            return f"round {number} asks {len(cohort)}/{snapshot.registered} devices to train"
-        case Notify():
-            return f"round {number}: train requests queued"
-        case Close(reason=reason):
-            return f"round {number} closes: {reason}"
-        case Complete():
-            return f"round {number} is complete: {snapshot.answered} updates averaged"
-        case Invalidate(reason=reason):
-            return f"round {number} is invalid: {reason}"
-        case Finish():
-            return f"completed after {snapshot.completed_rounds} rounds"
-        case Rest(reason=reason):
-            return reason
 
 
 def _where(snapshot: Snapshot, rest: Rest) -> str:

@@ -15,6 +15,7 @@ from flaas.domain.device import User
 from flaas.domain.errors import FlaasError, Forbidden, NotAuthenticated
 from flaas.domain.ports import Clock, Store
 from flaas.domain.project import INT_MAX
+from flaas.services.audit import record
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +59,8 @@ class Tokens:
         jti = claims["jti"]
         if await self.store.refresh_tokens.is_retired(jti):
             log.warning("a retired refresh token of user %s was presented", claims["user_id"])
-            await self.store.events.record(
-                self.clock(), f"user {claims['user_id']}", "retired refresh token presented"
-            )
+            who = f"user {claims['user_id']}"
+            await record(self.store, self.clock(), "retired refresh token presented", who=who)
             raise refused
         user = await self._user(claims, refused)
         successor, successor_jti = self._encode(user, "refresh", self.refresh_lifetime)

@@ -11,6 +11,7 @@ from flaas.domain.outbox import USERS_PER_BATCH, train_request
 from flaas.domain.ports import Files, Model, Store
 from flaas.domain.project import INT_MAX, Project
 from flaas.domain.round import Phase, Round, RoundStatus, global_model_key, initial_model_key
+from flaas.domain.story import transition_event
 from flaas.domain.transitions import Step, steps
 from flaas.services.aggregation import Aggregation
 from flaas.services.lease import Lease
@@ -62,6 +63,7 @@ class Transitions:
             Step.END_CLOSING: self._end_closing,
             Step.PUBLISH_AGGREGATE: self._publish_aggregate,
             Step.CARRY_MODEL: self._carry_model,
+            Step.RECORD_EVENT: self._record_event,
             Step.ADVANCE_PROJECT: self._advance_project,
             Step.SEAL_COMPLETE: self._seal_complete,
             Step.SEAL_INVALID: self._seal_invalid,
@@ -114,6 +116,10 @@ class Transitions:
 
     async def _advance_project(self, work: _Work) -> None:
         await self._store.projects.advance(work.project.id, work.next_number)
+
+    async def _record_event(self, work: _Work) -> None:
+        event = transition_event(work.snapshot, work.instruction, work.now)
+        await self._store.events.record(event)
 
     async def _finish_project(self, work: _Work) -> None:
         await self._store.projects.finish(work.project.id)

@@ -66,7 +66,10 @@ def _indexes(keep_statuses: timedelta) -> dict[str, list[IndexModel]]:
             IndexModel("at", expireAfterSeconds=int(keep_statuses.total_seconds())),
         ],
         "outbox": [IndexModel([("state", ASCENDING), ("due", ASCENDING)]), IndexModel("round_id")],
-        "events": [IndexModel("at")],
+        "events": [
+            IndexModel([("at", ASCENDING), ("_id", ASCENDING)]),
+            IndexModel([("project_id", ASCENDING), ("at", ASCENDING), ("_id", ASCENDING)]),
+        ],
     }
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
 
 from flaas.domain.device import StatusLine, StatusReport, read_line
+from flaas.domain.event import Event
 from flaas.domain.ports import Model
-from flaas.store.documents import Repository, dump, load_optional, streamed
+from flaas.store.documents import Document, Repository, dump, load, load_optional, streamed
 
 
 class MongoModels(Repository):
@@ -63,5 +63,13 @@ class MongoStatuses(Repository):
 class MongoEvents(Repository):
     collection_name = "events"
 
-    async def record(self, at: datetime, who: str, what: str, **facts: Any) -> None:
-        await self._collection.insert_one({"at": at, "who": who, "what": what, **facts})
+    async def record(self, event: Event) -> None:
+        await self._collection.replace_one({"_id": event.id}, dump(event), upsert=True)
+
+    async def find(self, project_id: int | None, since: datetime | None) -> AsyncIterator[Event]:
+        query: Document = {} if project_id is None else {"project_id": project_id}
+        if since is not None:
+            query["at"] = {"$gte": since}
+        found = self._collection.find(query).sort([("at", 1), ("_id", 1)])
+        async for document in streamed(found):
+            yield load(Event, document)

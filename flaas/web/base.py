@@ -27,6 +27,7 @@ from flaas.domain.errors import (
     WrongMediaType,
 )
 from flaas.domain.project import INT_MAX
+from flaas.services.audit import act_as
 from flaas.web import errors
 from flaas.web.access import Access, declared
 from flaas.web.context import Context
@@ -168,6 +169,7 @@ class Handler(RequestHandler):
         if access is Access.PUBLIC:
             return
         self.user = await self.authenticate()
+        act_as(self.user.username)
         if access is Access.STAFF and not self.user.is_staff:
             raise Forbidden("You do not have permission to perform this action.")
 

@@ -564,7 +564,7 @@ async def test_a_tick_that_died_again_and_again_ends_the_same(world: World) -> N
     expected = await facts(world, reference)
     project_id = await stage(world, 1, 3, 2)
     for calls in range(60):
-        fault = Fault(calls % 13, "after")
+        fault = Fault(calls % 16, "after")
         dying = with_ports(world, lambda port, fault=fault: Faulty(port, fault))
         try:
             await dying.advance(project_id)

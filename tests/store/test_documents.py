@@ -11,6 +11,7 @@ from pymongo import MongoClient
 
 from flaas.domain.device import DeviceDetails, StatusReport, User
 from flaas.domain.errors import Unavailable
+from flaas.domain.event import Event
 from flaas.domain.ports import Model
 from flaas.domain.round import JoinStatus, Part, Participant, Results, Round, RoundStatus
 from flaas.store import mongo
@@ -20,6 +21,7 @@ from flaas.store.mongo import MongoStore, StoreUnavailable, open_store
 from .records import START, batch, members, project, round_, seen, submission, training, user
 
 KEEP = timedelta(days=90)
+EVENT = Event(id="e1", at=START, who="root", what="nothing")
 
 
 @pytest.mark.parametrize(
@@ -250,7 +252,8 @@ CALLS: dict[str, Callable[[MongoStore], Any]] = {
     "outbox.delete_all": lambda s: s.outbox.delete_all([1]),
     "models.get": lambda s: s.models.get("M"),
     "models.put": lambda s: s.models.put(Model(name="M", parameters=1, sha256="a")),
-    "events.record": lambda s: s.events.record(START, "who", "what"),
+    "events.record": lambda s: s.events.record(EVENT),
+    "events.find": lambda s: s.events.find(None, None),
     "leases.acquire": lambda s: s.leases.acquire("name", "holder", 30),
     "leases.release": lambda s: s.leases.release("name", "holder"),
 }

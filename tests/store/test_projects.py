@@ -1,10 +1,12 @@
 """Projects, registered models, and what was done by whom."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from flaas.domain.device import StatusReport
+from flaas.domain.event import Event
 from flaas.domain.ports import AlreadyExists, Model
 from flaas.domain.project import ProjectStatus
 from flaas.store.mongo import MongoStore
@@ -111,7 +113,34 @@ async def test_a_status_report_is_kept_as_it_came(store: MongoStore, database: A
     }
 
 
-async def test_an_event_says_who_did_what_when(store: MongoStore, database: Any) -> None:
-    await store.events.record(START, "root", "project created", project_id=1)
-    kept = database["events"].find_one({}, {"_id": 0})
-    assert kept == {"at": START, "who": "root", "what": "project created", "project_id": 1}
+async def test_an_event_says_who_did_what_when(store: MongoStore) -> None:
+    event = Event(id="e1", at=START, who="root", what="project created", project_id=1)
+    await store.events.record(event)
+    assert [one async for one in store.events.find(None, None)] == [event]
+
+
+async def test_an_event_that_is_recorded_again_takes_the_first_one_s_place(
+    store: MongoStore,
+) -> None:
+    first = Event(id="e1", at=START, who="scheduler", what="asks 3/4", project_id=1, round=2)
+    again = Event(id="e1", at=START, who="scheduler", what="asks 4/4", project_id=1, round=2)
+    await store.events.record(first)
+    await store.events.record(again)
+    assert [one async for one in store.events.find(1, None)] == [again]
+
+
+async def test_events_are_found_by_project_and_time_in_order(store: MongoStore) -> None:
+    made = [
+        Event(id=name, at=START + timedelta(seconds=after), who="root", what="-", project_id=of)
+        for name, after, of in [("c", 2, 1), ("a", 0, 1), ("b", 1, 2), ("d", 3, None)]
+    ]
+    for event in made:
+        await store.events.record(event)
+
+    async def found(project: int | None, since: datetime | None) -> str:
+        return "".join([one.id async for one in store.events.find(project, since)])
+
+    assert await found(None, None) == "abcd"
+    assert await found(1, None) == "ac"
+    assert await found(None, START + timedelta(seconds=1)) == "bcd"
+    assert await found(1, START + timedelta(seconds=1)) == "c"

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from flaas.domain.device import DeviceDetails, DeviceStatus, StatusLine, StatusReport, User
+from flaas.domain.event import Event
 from flaas.domain.outbox import PushBatch
 from flaas.domain.project import Project
 from flaas.domain.round import (
@@ -244,7 +245,11 @@ class Models(Protocol):
 
 
 class Events(Protocol):
-    async def record(self, at: datetime, who: str, what: str, **facts: Any) -> None: ...
+    async def record(self, event: Event) -> None:
+        """In place of an earlier one of that id."""
+
+    def find(self, project_id: int | None, since: datetime | None) -> AsyncIterator[Event]:
+        """Of that project, or of all and none, from that time on: in the order of time."""
 
 
 class Leases(Protocol):

@@ -1,0 +1,70 @@
+"""What the events report says of what operators and the scheduler did."""
+
+import json
+from datetime import timedelta
+
+from ..support import ADMIN, Server
+
+
+async def test_it_tells_who_did_what_and_what_changed(server: Server) -> None:
+    operator = server.operator
+    await operator.put_model("M", [1.0, 2.0])
+    project_id = await operator.create_project(title="Pets", number_of_rounds=2)
+    await operator.call("POST", "/admin/commands/createusers", {"accounts": 2, "prefix": "u"})
+    await operator.call("POST", "/admin/commands/assign", {"project": project_id, "prefix": "u"})
+    await operator.call("PATCH", f"/api/project/{project_id}", {"number_of_rounds": 3})
+    refused = await operator.call("PATCH", f"/api/project/{project_id}", {"number_of_rounds": 0})
+    assert refused.status == 400
+    await operator.call("DELETE", f"/api/project/{project_id}")
+
+    answer = await operator.call("GET", "/admin/reports/events?format=json")
+    found = [(one["who"], one["what"]) for one in answer.json]
+    assert found == [
+        ("server", "staff account created"),
+        (ADMIN, "model uploaded"),
+        (ADMIN, "project created"),
+        (ADMIN, "2 accounts created"),
+        (ADMIN, "members assigned"),
+        (ADMIN, "project changed"),
+        (ADMIN, "project deleted"),
+    ]
+    changed = answer.json[5]
+    assert changed["before"] == {"number_of_rounds": 2}
+    assert changed["after"] == {"number_of_rounds": 3}
+    assert changed["project"] == project_id
+    lines = (await operator.call("GET", "/admin/reports/events")).body.decode().splitlines()
+    assert lines[5].endswith(
+        f"{ADMIN} - Project {project_id}: project changed (number_of_rounds: 2 -> 3)"
+    )
+
+
+async def test_it_shows_one_project_from_one_time_on(server: Server) -> None:
+    operator = server.operator
+    await operator.put_model("M", [1.0])
+    first = await operator.create_project(title="One")
+    second = await operator.create_project(title="Two")
+    server.clock.pass_(hours=2)
+    since = (server.clock() - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S")
+    await operator.start(first)
+    await operator.start(second)
+
+    path = f"/admin/reports/events?project={first}&format=json"
+    everything = (await operator.call("GET", path)).json
+    assert {one["project"] for one in everything} == {first}
+    later = (await operator.call("GET", f"{path}&since={since}")).json
+    assert later == everything[1:]
+    assert later[0]["after"] == {"status": "In Progress"}
+
+
+async def test_what_somebody_wrote_cannot_pass_for_another_line(server: Server) -> None:
+    await server.operator.put_model("M", [1.0])
+    await server.operator.create_project(description="x\n05/11/2021 root - nothing happened")
+    text = (await server.operator.call("GET", "/admin/reports/events")).body.decode()
+    assert len(text.splitlines()) == 3
+    assert json.dumps("x\n05/11/2021 root - nothing happened") in text
+
+
+async def test_a_time_that_is_none_is_refused(server: Server) -> None:
+    answer = await server.operator.call("GET", "/admin/reports/events?since=yesterday")
+    assert answer.status == 400
+    assert answer.json == {"since": ["Expected a time such as 2021-11-05 or 2021-11-05T14:30."]}
