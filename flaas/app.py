@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from tornado.web import Application
 
-from flaas.domain.ports import Clock, Files, Push
+from flaas.domain.ports import Clock, Files, Push, Store
 from flaas.files.directory import DirectoryFiles
 from flaas.files.s3 import S3Files
 from flaas.push.log import LogPush
@@ -20,6 +20,7 @@ from flaas.services.accounts import Accounts
 from flaas.services.aggregation import Aggregation
 from flaas.services.all import Services
 from flaas.services.catalogue import Catalogue
+from flaas.services.cleanup import CleanUp
 from flaas.services.devices import Devices
 from flaas.services.outbox import OutboxSender
 from flaas.services.projects import Projects
@@ -29,6 +30,7 @@ from flaas.services.runner import Runner
 from flaas.services.submissions import Submissions
 from flaas.services.tokens import Tokens
 from flaas.services.transitions import Transitions
+from flaas.services.verification import Verification
 from flaas.settings import Settings, signing_secret
 from flaas.store.embedded import private_mongod
 from flaas.store.mongo import open_store
@@ -60,51 +62,74 @@ def utc_now() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What is behind the services, connected."""
+
+    store: Store
+    files: Files
+    push: Push
+
+
 @asynccontextmanager
 async def open_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[App]:
     """Connect to everything, and close it at the end.
 
     Raises `SettingError`, `MongodUnavailable`, `StoreUnavailable`, `FilesUnavailable`.
     """
+    async with open_ports(settings) as ports:
+        with closing(Runner()) as runner:
+            yield assemble(settings, ports, runner, clock)
+
+
+@asynccontextmanager
+async def open_ports(settings: Settings) -> AsyncIterator[Ports]:
+    """Connect to the store, the files and the push service. Raises as `open_app`."""
     async with AsyncExitStack() as stack:
-        secret = signing_secret(settings)
-        runner = Runner()
-        stack.callback(runner.close)
         uri = await _mongodb_uri(settings, stack)
         keep_statuses = timedelta(days=settings.status_days)
         store = await stack.enter_async_context(open_store(uri, keep_statuses))
         files = await _files(settings, stack)
         push = await _push(settings, stack)
+        yield Ports(store, files, push)
 
-        rounds = Rounds(store, Transitions(store, files, Aggregation(files, runner)), clock)
-        outbox = OutboxSender(store, push, clock)
-        scheduler = Scheduler(
-            rounds,
-            outbox,
-            every=timedelta(seconds=settings.tick_seconds),
-            timeout=timedelta(seconds=settings.tick_timeout_seconds),
-        )
-        catalogue = Catalogue(store, files, clock)
-        services = Services(
-            store=store,
-            files=files,
-            accounts=Accounts(store, runner, clock),
-            tokens=Tokens(
-                store,
-                clock,
-                secret,
-                access_lifetime=timedelta(days=settings.access_token_days),
-                refresh_lifetime=timedelta(days=settings.refresh_token_days),
-            ),
-            catalogue=catalogue,
-            projects=Projects(store, files, catalogue, clock, on_change=scheduler.nudge),
-            rounds=rounds,
-            outbox=outbox,
-            devices=Devices(store, files, clock, on_answer=scheduler.nudge),
-            submissions=Submissions(store, files, clock),
-            reports=Reports(store),
-        )
-        yield App(settings, clock, services, scheduler, cookie_secret(secret))
+
+def assemble(settings: Settings, ports: Ports, runner: Runner, clock: Clock) -> App:
+    """The services on their ports. A test may put a fault in front of a port."""
+    store, files = ports.store, ports.files
+    secret = signing_secret(settings)
+    aggregation = Aggregation(files, runner)
+    rounds = Rounds(store, Transitions(store, files, aggregation), clock)
+    outbox = OutboxSender(store, ports.push, clock)
+    scheduler = Scheduler(
+        rounds,
+        outbox,
+        every=timedelta(seconds=settings.tick_seconds),
+        timeout=timedelta(seconds=settings.tick_timeout_seconds),
+    )
+    catalogue = Catalogue(store, files, clock)
+    services = Services(
+        store=store,
+        files=files,
+        accounts=Accounts(store, runner, clock),
+        tokens=Tokens(
+            store,
+            clock,
+            secret,
+            access_lifetime=timedelta(days=settings.access_token_days),
+            refresh_lifetime=timedelta(days=settings.refresh_token_days),
+        ),
+        catalogue=catalogue,
+        projects=Projects(store, files, catalogue, clock, on_change=scheduler.nudge),
+        rounds=rounds,
+        outbox=outbox,
+        devices=Devices(store, files, clock, on_answer=scheduler.nudge),
+        submissions=Submissions(store, files, clock),
+        reports=Reports(store),
+        clean_up=CleanUp(store, files, clock),
+        verification=Verification(store, aggregation),
+    )
+    return App(settings, clock, services, scheduler, cookie_secret(secret))
 
 
 def make_web(app: App) -> tuple[Application, Context]:

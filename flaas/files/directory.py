@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from stat import S_ISREG
 from typing import Final, Self
@@ -16,8 +16,8 @@ from flaas.files.errors import FilesUnavailable
 from flaas.files.keys import check_folder, check_key, check_prefix
 
 _PARTIAL: Final = ".partial"
-_LEFTOVER_AGE: Final = 24 * 60 * 60
-"""Seconds without a write, after which a partial file is a killed process's."""
+_LEFTOVER_AGE: Final = timedelta(days=1)
+"""Without a write for that long, a partial file is a killed process's."""
 
 _NO_FILE: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
@@ -111,6 +111,12 @@ class DirectoryFiles:
         self._path(prefix[:-1])
         return await asyncio.to_thread(self._delete, prefix)
 
+    async def delete(self, key: str) -> None:
+        await asyncio.to_thread(self._path(key).unlink, missing_ok=True)
+
+    async def discard_unfinished(self, before: datetime) -> int:
+        return await asyncio.to_thread(self._discard_unfinished, before)
+
     async def link(self, key: str) -> str | None:
         check_key(key)
         return None
@@ -135,11 +141,16 @@ class DirectoryFiles:
 
     def _prepare(self) -> None:
         self._partials.mkdir(parents=True, exist_ok=True)
-        oldest = time.time() - _LEFTOVER_AGE
+        self._discard_unfinished(datetime.now(UTC) - _LEFTOVER_AGE)
+
+    def _discard_unfinished(self, before: datetime) -> int:
+        discarded = 0
         for partial in self._partials.iterdir():
             with suppress(FileNotFoundError):
-                if partial.stat().st_mtime < oldest:
+                if partial.stat().st_mtime < before.timestamp():
                     partial.unlink()
+                    discarded += 1
+        return discarded
 
     def _list(self, folder: str) -> list[FileInfo | str]:
         """The files and folders right below a folder, in the order of keys. Names of folders end

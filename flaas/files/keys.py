@@ -2,6 +2,9 @@
 
 from typing import Final
 
+FOLDERS: Final = ("models/", "projects/", "results/", "samples/")
+"""Where this server's files are."""
+
 _FORBIDDEN_PARTS: Final = frozenset({"", ".", ".."})
 
 

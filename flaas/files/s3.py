@@ -5,6 +5,7 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from typing import Any, Final, Self
 
 from aiobotocore.config import AioConfig
@@ -12,7 +13,7 @@ from aiobotocore.session import get_session
 
 from flaas.domain.ports import FileChanged, FileInfo, FileMissing, FileWriter
 from flaas.files.errors import FilesUnavailable
-from flaas.files.keys import check_folder, check_key, check_prefix
+from flaas.files.keys import FOLDERS, check_folder, check_key, check_prefix
 from flaas.files.s3_errors import S3_FAULTS, away, code, translated
 from flaas.files.s3_writer import S3Writer
 
@@ -152,6 +153,25 @@ class S3Files:
                 raise away(f"not deleted: {answer['Errors'][:3]}")
             deleted += sum(not key.endswith("/") for key in keys)
         return deleted
+
+    async def delete(self, key: str) -> None:
+        check_key(key)
+        with translated(key):
+            await self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    async def discard_unfinished(self, before: datetime) -> int:
+        discarded = 0
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket)
+        with translated(self._bucket):
+            async for page in pages:
+                for upload in page.get("Uploads", ()):
+                    # Others may use the bucket too.
+                    if upload["Key"].startswith(FOLDERS) and upload["Initiated"] < before:
+                        await self._client.abort_multipart_upload(
+                            Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                        )
+                        discarded += 1
+        return discarded
 
     async def link(self, key: str) -> str | None:
         check_key(key)

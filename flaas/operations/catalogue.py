@@ -4,6 +4,7 @@ from typing import Final
 
 from flaas.operations import (
     assign,
+    clean_up,
     countresponses,
     create_single_user,
     createusers,
@@ -18,6 +19,7 @@ from flaas.operations import (
     responses_per_user,
     roundstats,
     tick,
+    verify,
 )
 from flaas.operations.operation import Operation
 
@@ -25,6 +27,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     module.OPERATION.name: module.OPERATION
     for module in (
         assign,
+        clean_up,
         countresponses,
         create_single_user,
         createusers,
@@ -39,6 +42,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         responses_per_user,
         roundstats,
         tick,
+        verify,
     )
 }
 """By name."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flaas.aggregation.fedavg import FedAvg
 from flaas.aggregation.update import PARAMETER_BYTES, as_parameters
@@ -35,13 +36,13 @@ class Aggregation:
     files: Files
     runner: Runner
 
-    async def publish(
+    async def mean(
         self, round_: Round, participants: Sequence[Participant], parameters: int
-    ) -> str:
-        """Write the mean of the participants' updates as the next round's model; its SHA-256.
+    ) -> NDArray[np.float32]:
+        """The mean of the participants' updates, shape (parameters,).
 
         `participants`, at least one, come in the order of their device ids. The same
-        participants give the same bytes. Raises `UpdatesDamaged`, and writes nothing then.
+        participants give the same bits. Raises `UpdatesDamaged`.
         """
         average = FedAvg(parameters)
         intact = True
@@ -50,7 +51,17 @@ class Aggregation:
         model = await self.runner.run(average.model) if intact else None
         # Updates were finite when they came, and so is the mean of finite numbers.
         if model is None or not await self.runner.run(lambda: bool(np.isfinite(model).all())):
-            raise UpdatesDamaged(await self._damage(round_, participants))
+            raise UpdatesDamaged(await self.damage(round_, participants))
+        return model
+
+    async def publish(
+        self, round_: Round, participants: Sequence[Participant], parameters: int
+    ) -> str:
+        """Write the mean of the participants' updates as the next round's model; its SHA-256.
+
+        Raises `UpdatesDamaged`, and writes nothing then.
+        """
+        model = await self.mean(round_, participants, parameters)
         digest = hashlib.sha256()
         async with self.files.create(global_model_key(round_.project_id, round_.number + 1)) as out:
             for start in range(0, parameters, _WRITE_PARAMETERS):
@@ -83,19 +94,25 @@ class Aggregation:
         await self.runner.run(average.end_update)
         return True
 
-    async def _damage(self, round_: Round, participants: Sequence[Participant]) -> dict[int, str]:
-        """Which files are not what was submitted. Only read again when an aggregate failed."""
+    async def damage(self, round_: Round, participants: Sequence[Participant]) -> dict[int, str]:
+        """Whose files are not what was submitted: device id → what is wrong."""
         damage: dict[int, str] = {}
         for participant in participants:
-            digest = hashlib.sha256()
             key = update_key(round_.project_id, round_.number, participant.device_id)
-            try:
-                async for piece in self.files.read(key):
-                    digest.update(piece)
-            except FileMissing:
-                damage[participant.device_id] = "the file is missing"
-                continue
+            found = await self.sha256(key)
             submission = participant.submission
-            if submission is None or digest.hexdigest() != submission.sha256:
+            if found is None:
+                damage[participant.device_id] = "the file is missing"
+            elif submission is None or found != submission.sha256:
                 damage[participant.device_id] = "the file is not what was submitted"
         return damage
+
+    async def sha256(self, key: str) -> str | None:
+        """Of the file that is stored there now; None where there is none."""
+        digest = hashlib.sha256()
+        try:
+            async for piece in self.files.read(key):
+                await self.runner.run(digest.update, piece)
+        except FileMissing:
+            return None
+        return digest.hexdigest()

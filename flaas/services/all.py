@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from flaas.domain.ports import Files, Store
 from flaas.services.accounts import Accounts
 from flaas.services.catalogue import Catalogue
+from flaas.services.cleanup import CleanUp
 from flaas.services.devices import Devices
 from flaas.services.outbox import OutboxSender
 from flaas.services.projects import Projects
@@ -12,6 +13,7 @@ from flaas.services.reports import Reports
 from flaas.services.rounds import Rounds
 from flaas.services.submissions import Submissions
 from flaas.services.tokens import Tokens
+from flaas.services.verification import Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +29,5 @@ class Services:
     devices: Devices
     submissions: Submissions
     reports: Reports
+    clean_up: CleanUp
+    verification: Verification

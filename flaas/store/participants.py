@@ -35,6 +35,10 @@ class MongoParticipants(Repository):
         document = await self._collection.find_one(_key(round_id, device_id))
         return load_optional(Participant, document)
 
+    async def of_devices(self, round_id: int, device_ids: Sequence[int]) -> list[Participant]:
+        query = {"round_id": round_id, "device_id": {"$in": list(device_ids)}}
+        return [load(Participant, document) async for document in self._collection.find(query)]
+
     async def all(self, round_id: int) -> list[Participant]:
         found = self._collection.find({"round_id": round_id}).sort("device_id")
         participants = [load(Participant, document) async for document in found]

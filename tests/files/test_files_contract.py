@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -270,3 +271,33 @@ async def test_a_reading_that_has_begun_goes_on_with_what_there_was(files: Files
         assert set(piece) == {ord("x")}
         read += len(piece)
     assert read == 3_000_000
+
+
+async def test_one_file_is_deleted_and_its_neighbours_stay(files: Files) -> None:
+    for key in ("projects/1/a", "projects/1/ab", "projects/1/a.b/c"):
+        await put(files, key, b"x")
+    await files.delete("projects/1/a")
+    await files.delete("projects/1/a")
+    await files.delete("projects/9/nothing")
+    assert [info.key async for info in files.walk("")] == ["projects/1/a.b/c", "projects/1/ab"]
+
+
+@pytest.mark.parametrize(
+    "key", ["", "/no-such-folder/x", "../no-such-x", "a/../../no-such-x", "a//b", "a/"]
+)
+async def test_what_is_no_key_deletes_nothing(files: Files, key: str) -> None:
+    await put(files, "a/b", b"x")
+    with pytest.raises(ValueError, match="not a key"):
+        await files.delete(key)
+    assert await files.stat("a/b")
+
+
+async def test_what_was_begun_and_never_ended_is_taken_back(files: Files) -> None:
+    began = datetime.now(UTC)
+    async with files.create("projects/1/0/model_weights.bin") as out:
+        # Large enough to have begun in a bucket too.
+        await out.write(bytes(20 * 1024 * 1024))
+        assert await files.discard_unfinished(datetime(2005, 1, 1, tzinfo=UTC)) == 0
+        assert await files.discard_unfinished(began + timedelta(minutes=1)) == 1
+        assert await files.discard_unfinished(began + timedelta(minutes=1)) == 0
+    assert await files.stat("projects/1/0/model_weights.bin") is None

@@ -219,6 +219,7 @@ CALLS: dict[str, Callable[[MongoStore], Any]] = {
     "rounds.seal": lambda s: s.rounds.seal(1, RoundStatus.INVALID, None, START),
     "rounds.delete_all": lambda s: s.rounds.delete_all(1),
     "participants.get": lambda s: s.participants.get(1, 1),
+    "participants.of_devices": lambda s: s.participants.of_devices(1, [2]),
     "participants.all": lambda s: s.participants.all(1),
     "participants.fix_cohort": lambda s: s.participants.fix_cohort(1, members(1)),
     "participants.cohort": lambda s: s.participants.cohort(1),

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
@@ -57,6 +58,13 @@ class Files(Protocol):
 
     async def delete_all(self, prefix: str) -> int:
         """Delete every file below the folder `prefix` (ends with `/`); how many there were."""
+
+    async def delete(self, key: str) -> None:
+        """Nothing where there is no such file."""
+
+    async def discard_unfinished(self, before: datetime) -> int:
+        """Take back what was begun by `create` before then and never ended, since its process was
+        killed; how many there were."""
 
     async def link(self, key: str) -> str | None:
         """A URL that anyone can GET for a while; None where clients are to ask the server."""

@@ -139,6 +139,9 @@ class Rounds(Protocol):
 
 class Participants(Protocol):
     async def get(self, round_id: int, device_id: int) -> Participant | None: ...
+    async def of_devices(self, round_id: int, device_ids: Sequence[int]) -> list[Participant]:
+        """The parts that these devices have in the round."""
+
     async def all(self, round_id: int) -> list[Participant]:
         """In the order of first join, those who did not join last."""
 
