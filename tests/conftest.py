@@ -75,6 +75,11 @@ def s3_endpoint() -> Iterator[str]:
 @pytest.fixture
 def s3_environment(s3_endpoint: str) -> dict[str, str]:
     """Settings for a bucket that is this test's own."""
+    return new_bucket(s3_endpoint)
+
+
+def new_bucket(s3_endpoint: str) -> dict[str, str]:
+    """Settings for an empty bucket."""
     bucket = f"test-{secrets.token_hex(6)}"
     client = boto3.client(
         "s3",
@@ -101,6 +106,15 @@ def files_environment(request: pytest.FixtureRequest) -> dict[str, str]:
         environment: dict[str, str] = request.getfixturevalue("s3_environment")
         return environment
     return {}
+
+
+@pytest.fixture(params=["directory", "s3"])
+def make_files(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]]:
+    """Makes settings for an empty store, of both kinds: for tests that need many."""
+    if request.param == "s3":
+        endpoint: str = request.getfixturevalue("s3_endpoint")
+        return lambda: new_bucket(endpoint)
+    return dict
 
 
 @pytest.fixture
