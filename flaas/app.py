@@ -26,6 +26,7 @@ from flaas.services.projects import Projects
 from flaas.services.reports import Reports
 from flaas.services.rounds import Rounds
 from flaas.services.runner import Runner
+from flaas.services.signin import SignIn
 from flaas.services.submissions import Submissions
 from flaas.services.tokens import Tokens
 from flaas.services.transitions import Transitions
@@ -84,11 +85,13 @@ async def open_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[
             every=timedelta(seconds=settings.tick_seconds),
             timeout=timedelta(seconds=settings.tick_timeout_seconds),
         )
+        accounts = Accounts(store, runner, clock)
         catalogue = Catalogue(store, files)
         services = Services(
             store=store,
             files=files,
-            accounts=Accounts(store, runner, clock),
+            accounts=accounts,
+            sign_in=SignIn(store, accounts),
             tokens=Tokens(
                 store,
                 clock,
@@ -110,7 +113,13 @@ async def open_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[
 def make_web(app: App) -> tuple[Application, Context]:
     """The Tornado application, and what its handlers share."""
     settings = app.settings
-    context = Context(app.services, settings.upload_timeout_seconds, app.clock, settings.time_zone)
+    context = Context(
+        app.services,
+        settings.upload_timeout_seconds,
+        app.clock,
+        settings.time_zone,
+        settings.proxies,
+    )
     kwargs = {"context": context}
     application = Application(
         [(pattern(path), handler, kwargs) for path, handler in ROUTES],

@@ -10,6 +10,7 @@ from flaas.services.outbox import OutboxSender
 from flaas.services.projects import Projects
 from flaas.services.reports import Reports
 from flaas.services.rounds import Rounds
+from flaas.services.signin import SignIn
 from flaas.services.submissions import Submissions
 from flaas.services.tokens import Tokens
 
@@ -19,6 +20,7 @@ class Services:
     store: Store
     files: Files
     accounts: Accounts
+    sign_in: SignIn
     tokens: Tokens
     catalogue: Catalogue
     projects: Projects

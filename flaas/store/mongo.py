@@ -16,6 +16,7 @@ from flaas.store.participants import MongoParticipants
 from flaas.store.projects import MongoProjects
 from flaas.store.records import MongoEvents, MongoModels, MongoStatuses
 from flaas.store.rounds import MongoRounds
+from flaas.store.signins import MongoSignIns
 from flaas.store.tokens import MongoRefreshTokens
 from flaas.store.users import MongoUsers
 
@@ -43,6 +44,7 @@ def _indexes(keep_statuses: timedelta) -> dict[str, list[IndexModel]]:
             IndexModel("predecessor"),
             IndexModel("expires", expireAfterSeconds=0),
         ],
+        "sign_ins": [IndexModel("expires", expireAfterSeconds=0)],
         "projects": [
             IndexModel("title", unique=True),
             IndexModel("status"),
@@ -92,6 +94,7 @@ class MongoStore:
     def __init__(self, database: Database) -> None:
         self.users = MongoUsers(database)
         self.refresh_tokens = MongoRefreshTokens(database)
+        self.sign_ins = MongoSignIns(database)
         self.projects = MongoProjects(database)
         self.rounds = MongoRounds(database)
         self.participants = MongoParticipants(database)

@@ -30,6 +30,7 @@ from flaas.domain.project import INT_MAX
 from flaas.web import errors
 from flaas.web.access import Access, declared
 from flaas.web.context import Context
+from flaas.web.proxies import look_behind
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Handler(RequestHandler):
 
     def initialize(self, context: Context) -> None:
         self.context = context
+        look_behind(self.request, context.proxies)
         self.services = context.services
         context.enter()
         self._counted = True
@@ -177,6 +179,11 @@ class Handler(RequestHandler):
         if scheme.lower() != "bearer":
             raise NotAuthenticated("Authentication credentials were not provided.")
         return await self.services.tokens.user_of(credentials.strip())
+
+    async def sign_in(self, username: str, password: str) -> User:
+        """Raises `NotAuthenticated`, `TooManyAttempts`."""
+        address = self.request.remote_ip or ""
+        return await self.services.sign_in.authenticate(username, password, address)
 
     # --- what comes in ---
 

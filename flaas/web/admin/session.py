@@ -67,7 +67,7 @@ class Login(FieldsHandler):
     @allow(Access.PUBLIC)
     async def post(self) -> None:
         username, password = self.fields("username", "password")
-        user = await self.services.accounts.authenticate(username, password)
+        user = await self.sign_in(username, password)
         if not user.is_staff:
             raise Forbidden("You do not have permission to perform this action.")
         issued = max(int(self.context.clock().timestamp()), user.tokens_valid_from)
