@@ -3,10 +3,12 @@
 from typing import Final
 
 from flaas.operations import (
+    activate,
     assign,
     countresponses,
     create_single_user,
     createusers,
+    deactivate,
     extract_device_status_responses,
     extract_projects_start,
     extract_train_responses,
@@ -16,6 +18,7 @@ from flaas.operations import (
     projectresponses,
     responses_per_user,
     roundstats,
+    set_password,
     tick,
 )
 from flaas.operations.operation import Operation
@@ -23,10 +26,12 @@ from flaas.operations.operation import Operation
 OPERATIONS: Final[dict[str, Operation]] = {
     module.OPERATION.name: module.OPERATION
     for module in (
+        activate,
         assign,
         countresponses,
         create_single_user,
         createusers,
+        deactivate,
         extract_device_status_responses,
         extract_projects_start,
         extract_train_responses,
@@ -36,6 +41,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         projectresponses,
         responses_per_user,
         roundstats,
+        set_password,
         tick,
     )
 }

@@ -184,7 +184,7 @@ CALLS: dict[str, Callable[[MongoStore], Any]] = {
     "users.by_username": lambda s: s.users.by_username("a"),
     "users.names_taken": lambda s: s.users.names_taken(["a"]),
     "users.insert": lambda s: s.users.insert([user(1)]),
-    "users.replace_credentials": lambda s: s.users.replace_credentials(user(1)),
+    "users.change_access": lambda s: s.users.change_access(1, {"is_active": False}, 9),
     "users.upgrade_hash": lambda s: s.users.upgrade_hash(1, "old", "new"),
     "users.assign": lambda s: s.users.assign("a", 1),
     "users.unassign": lambda s: s.users.unassign(1),

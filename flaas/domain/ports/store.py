@@ -37,8 +37,12 @@ class Users(Protocol):
     async def insert(self, users: Sequence[User]) -> None:
         """All or none. Raises `AlreadyExists`."""
 
-    async def replace_credentials(self, user: User) -> None:
-        """Store `password_hash`, `is_staff`, `is_active` and `tokens_valid_from`."""
+    async def change_access(self, user_id: int, values: Mapping[str, Any], valid_from: int) -> None:
+        """Store these of `password_hash`, `is_staff` and `is_active`, and end the sessions.
+
+        `tokens_valid_from` becomes `valid_from`, and later than it was in any case: a session that
+        began between two changes of one second ends too.
+        """
 
     async def upgrade_hash(self, user_id: int, old: str, new: str) -> None:
         """The same password under newer parameters; nothing where it changed meanwhile."""
