@@ -33,7 +33,7 @@ from flaas.services.transitions import Transitions
 from flaas.settings import Settings, signing_secret
 from flaas.store.embedded import private_mongod
 from flaas.store.mongo import open_store
-from flaas.web.admin.session import XSRF_COOKIE, cookie_secret
+from flaas.web.admin.session import cookie_secret
 from flaas.web.base import UnknownRoute
 from flaas.web.context import Context
 from flaas.web.log import log_request
@@ -127,7 +127,6 @@ def make_web(app: App) -> tuple[Application, Context]:
         default_handler_args=kwargs,
         log_function=log_request,
         cookie_secret=app.cookie_secret,
-        xsrf_cookie_kwargs=XSRF_COOKIE,
     )
     return application, context
 
