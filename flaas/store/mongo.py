@@ -1,5 +1,6 @@
 """The store as a whole: the connection, the collections, the indexes, the counters."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,6 +20,9 @@ from flaas.store.rounds import MongoRounds
 from flaas.store.signins import MongoSignIns
 from flaas.store.tokens import MongoRefreshTokens
 from flaas.store.users import MongoUsers
+
+# At its loudest the driver logs whole documents: the hashes of passwords, and where phones are.
+logging.getLogger("pymongo.command").setLevel(logging.INFO)
 
 DEFAULT_DATABASE: Final = "flaas"
 
