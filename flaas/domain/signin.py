@@ -37,6 +37,8 @@ class Bound(Struct, frozen=True):
     """So many failures cost no wait."""
     longest: float
     """Seconds that a wait takes at most."""
+    first: float = 1
+    """Seconds of the first wait. Each further one takes twice as long."""
     ahead: bool = True
     """A try counts from its begin, so that a thousand at once are a thousand failures. Not so for
     an address: a thousand phones that sign in at once are none."""
@@ -51,7 +53,7 @@ def wait_after(failures: int, bound: Bound) -> float:
     """Seconds from one failure to the next try, after so many of them."""
     over = failures - bound.free
     # No power of thousands is computed: the longest wait is reached long before.
-    return 0.0 if over <= 0 else min(2.0 ** min(over - 1, 60), bound.longest)
+    return 0.0 if over <= 0 else min(bound.first * 2.0 ** min(over - 1, 60), bound.longest)
 
 
 def waits(bound: Bound) -> list[float]:

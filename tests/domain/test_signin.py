@@ -13,6 +13,7 @@ def test_waits_double_from_a_second_up_to_the_longest() -> None:
     bound = Bound(free=2, longest=10)
     assert [wait_after(failures, bound) for failures in range(9)] == [0, 0, 0, 1, 2, 4, 8, 10, 10]
     assert waits(bound) == [0, 1, 2, 4, 8, 10]
+    assert waits(Bound(free=0, longest=20, first=5)) == [0, 5, 10, 20]
 
 
 @BOUNDS

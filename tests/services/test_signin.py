@@ -57,6 +57,11 @@ class Gate:
         counted = {"failures": failures, "until": None, "expires": now + timedelta(minutes=30)}
         self.database["sign_ins"].update_one({"_id": key}, {"$set": counted}, upsert=True)
 
+    async def fail_for_long(self, name: str, address: str) -> None:
+        """So often that the wait outlasts whatever a slow machine does meanwhile."""
+        self.failed(keys(name, address).pair, PAIR.free + 6)
+        await self.wrong(name, address)
+
     def wait_is_over(self, key: str) -> None:
         self.database["sign_ins"].update_one({"_id": key}, {"$set": {"until": None}})
 
@@ -76,20 +81,19 @@ async def gate(app: App) -> AsyncIterator[Gate]:
 
 @pytest.mark.parametrize("name", ["phone1", "nobody"])
 async def test_waits_grow_for_known_and_unknown_names_alike(gate: Gate, name: str) -> None:
-    for _ in range(PAIR.free + 1):
+    pair = keys(name, HOME).pair
+    for _ in range(PAIR.free):
         await gate.wrong(name, HOME)
-    assert await gate.told_to_wait(name, HOME) == 1
-    told = []
-    for _ in range(8):
-        gate.wait_is_over(keys(name, HOME).pair)
+    # The first waits are over before a slow machine can see them.
+    for expected in (1, 2, 4, 8, 16, 32, 60, 60):
+        gate.wait_is_over(pair)
         await gate.wrong(name, HOME)
-        told.append(await gate.told_to_wait(name, HOME))
-    assert told == [2, 4, 8, 16, 32, 60, 60, 60]
+        if expected >= 8:
+            assert expected / 2 < await gate.told_to_wait(name, HOME) <= expected
 
 
 async def test_the_right_password_waits_as_the_wrong_ones_do(gate: Gate) -> None:
-    for _ in range(PAIR.free + 1):
-        await gate.wrong("phone1", HOME)
+    await gate.fail_for_long("phone1", HOME)
     await gate.told_to_wait("phone1", HOME, gate.passwords["phone1"])
     gate.wait_is_over(keys("phone1", HOME).pair)
     assert (await gate.right("phone1", HOME)).username == "phone1"
@@ -103,17 +107,18 @@ async def test_right_passwords_are_never_counted(gate: Gate) -> None:
 
 
 async def test_guessing_at_a_phone_does_not_lock_it_out_elsewhere(gate: Gate) -> None:
-    for _ in range(PAIR.free + 1):
-        await gate.wrong("phone1", HOME)
+    await gate.fail_for_long("phone1", HOME)
     await gate.told_to_wait("phone1", HOME)
     await gate.right("phone1", ELSEWHERE)
     await gate.right("phone2", HOME)
 
 
 async def test_guesses_from_everywhere_at_one_name_wait(gate: Gate) -> None:
-    gate.failed(keys("phone1", "").name, NAME.free)
+    gate.failed(keys("phone1", "").name, NAME.free - 1)
+    await gate.wrong("phone1", "192.0.2.49")
+    gate.failed(keys("phone1", "").name, NAME.free + 6)
     await gate.wrong("phone1", "192.0.2.50")
-    assert await gate.told_to_wait("phone1", "192.0.2.51") == 1
+    assert 30 < await gate.told_to_wait("phone1", "192.0.2.51") <= 60
     await gate.right("phone2", "192.0.2.51")
 
 
@@ -122,19 +127,18 @@ async def test_strangers_cannot_lock_out_who_signed_in_from_there_before(gate: G
     gate.failed(keys("phone1", "").name, NAME.free + 100)
     gate.failed(keys("", HOME).address, ADDRESS.free + 100)
     await gate.wrong("phone1", ELSEWHERE)
-    assert await gate.told_to_wait("phone1", CARRIER) == 60
+    assert 30 < await gate.told_to_wait("phone1", CARRIER) <= 60
     await gate.right("phone1", HOME)
     # It may not guess more often than others either.
-    for _ in range(PAIR.free + 1):
-        await gate.wrong("phone1", HOME)
+    await gate.fail_for_long("phone1", HOME)
     await gate.told_to_wait("phone1", HOME)
 
 
 async def test_one_guess_at_each_of_many_names_waits(gate: Gate) -> None:
     carrier = keys("", CARRIER).address
-    gate.failed(carrier, ADDRESS.free)
-    await gate.wrong("someone", CARRIER)
-    assert await gate.told_to_wait("someone else", CARRIER) == 1
+    gate.failed(carrier, ADDRESS.free - 1)
+    for name in ("one", "another"):
+        await gate.wrong(name, CARRIER)
     # The longest wait is short: whoever is new there comes through in between.
     gate.failed(carrier, ADDRESS.free * 100)
     await gate.wrong("someone", CARRIER)
@@ -167,11 +171,13 @@ async def test_guesses_at_once_are_not_all_tried(gate: Gate) -> None:
 
 async def test_servers_count_together(gate: Gate, make_settings: Callable[..., Settings]) -> None:
     async with open_app(make_settings()) as other:
-        for sign_in in (gate.sign_in, other.services.sign_in) * ((PAIR.free + 1) // 2):
-            with pytest.raises(NotAuthenticated):
-                await sign_in.authenticate("phone1", "wrong", HOME)
+        await gate.fail_for_long("phone1", HOME)
         with pytest.raises(TooManyAttempts):
             await other.services.sign_in.authenticate("phone1", "wrong", HOME)
+        with pytest.raises(NotAuthenticated):
+            await other.services.sign_in.authenticate("phone2", "wrong", HOME)
+        (counted,) = gate.database["sign_ins"].find({"_id": keys("phone2", HOME).pair})
+        assert counted["failures"] == 1
 
 
 async def test_neither_names_nor_addresses_are_kept(gate: Gate) -> None:
