@@ -27,6 +27,7 @@ from flaas.services.projects import Projects
 from flaas.services.reports import Reports
 from flaas.services.rounds import Rounds
 from flaas.services.runner import Runner
+from flaas.services.signin import SignIn
 from flaas.services.submissions import Submissions
 from flaas.services.tokens import Tokens
 from flaas.services.transitions import Transitions
@@ -34,7 +35,7 @@ from flaas.services.verification import Verification
 from flaas.settings import Settings, signing_secret
 from flaas.store.embedded import private_mongod
 from flaas.store.mongo import open_store
-from flaas.web.admin.session import XSRF_COOKIE, cookie_secret
+from flaas.web.admin.session import cookie_secret
 from flaas.web.base import UnknownRoute
 from flaas.web.context import Context
 from flaas.web.log import log_request
@@ -107,11 +108,13 @@ def assemble(settings: Settings, ports: Ports, runner: Runner, clock: Clock) -> 
         every=timedelta(seconds=settings.tick_seconds),
         timeout=timedelta(seconds=settings.tick_timeout_seconds),
     )
+    accounts = Accounts(store, runner, clock)
     catalogue = Catalogue(store, files, clock)
     services = Services(
         store=store,
         files=files,
-        accounts=Accounts(store, runner, clock),
+        accounts=accounts,
+        sign_in=SignIn(store, accounts),
         tokens=Tokens(
             store,
             clock,
@@ -135,7 +138,13 @@ def assemble(settings: Settings, ports: Ports, runner: Runner, clock: Clock) -> 
 def make_web(app: App) -> tuple[Application, Context]:
     """The Tornado application, and what its handlers share."""
     settings = app.settings
-    context = Context(app.services, settings.upload_timeout_seconds, app.clock, settings.time_zone)
+    context = Context(
+        app.services,
+        settings.upload_timeout_seconds,
+        app.clock,
+        settings.time_zone,
+        settings.proxies,
+    )
     kwargs = {"context": context}
     application = Application(
         [(pattern(path), handler, kwargs) for path, handler in ROUTES],
@@ -143,7 +152,6 @@ def make_web(app: App) -> tuple[Application, Context]:
         default_handler_args=kwargs,
         log_function=log_request,
         cookie_secret=app.cookie_secret,
-        xsrf_cookie_kwargs=XSRF_COOKIE,
     )
     return application, context
 

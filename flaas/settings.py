@@ -48,6 +48,7 @@ class Secret:
 class Settings(Struct, frozen=True, kw_only=True):
     address: Annotated[str, Meta(min_length=1)]
     port: Annotated[int, Meta(ge=0, le=65_535)]
+    proxies: Annotated[int, Meta(ge=0, le=10)]
     data_dir: Path
     mongodb_uri: Secret | None
     jwt_secret: Secret | None

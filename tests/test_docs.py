@@ -58,3 +58,11 @@ def test_every_admin_route_is_in_the_operations_page() -> None:
     for path, _ in ROUTES:
         if path.startswith("/admin/"):
             assert path.partition("{")[0].rstrip("/") in page
+
+
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    page = (ROOT / "docs" / "threat-model.md").read_text("utf-8")
+    named = re.findall(r"`([a-z_/0-9]+\.py)::(test_\w+)`", page)
+    assert len(named) > 20
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text("utf-8"), (file, test)

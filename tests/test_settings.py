@@ -109,6 +109,7 @@ def test_every_setting_is_read_from_its_variable(name: str) -> None:
     """Each takes a value that is not its default."""
     values = {
         "port": "1234",
+        "proxies": "2",
         "data_dir": "/elsewhere",
         "s3_redirect": "false",
         "time_zone": "Europe/Madrid",

@@ -1,12 +1,15 @@
 """A user account and the phone behind it."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import UnionType
 from typing import Any, Final
 
 from msgspec import Struct
 
 from flaas.domain.errors import Malformed
+
+_CLOCKS_DIFFER: Final = timedelta(minutes=2)
+"""Servers on one database agree on the time by so much."""
 
 
 class DeviceStatus(Struct, frozen=True, kw_only=True):
@@ -55,6 +58,14 @@ class User(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"User(id={self.id}, username={self.username!r}, is_staff={self.is_staff})"
+
+
+def sessions_end(now: datetime) -> int:
+    """The `tokens_valid_from` (epoch seconds) that ends every session of now.
+
+    A token says its second only, and the server that issued it may have a clock that is ahead.
+    """
+    return int((now + _CLOCKS_DIFFER).timestamp()) + 1
 
 
 class StatusReport(Struct, frozen=True, kw_only=True):

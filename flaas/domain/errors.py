@@ -85,6 +85,16 @@ class WrongMediaType(FlaasError):
     code = "unsupported_media_type"
 
 
+class TooManyAttempts(FlaasError):
+    """Too many wrong passwords; the next may be tried after `seconds`."""
+
+    code = "throttled"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many wrong passwords. Try again in {seconds} s.")
+        self.seconds = seconds
+
+
 class Unavailable(FlaasError):
     """Something we depend on is away; the same request may succeed later."""
 

@@ -3,11 +3,13 @@
 from typing import Final
 
 from flaas.operations import (
+    activate,
     assign,
     clean_up,
     countresponses,
     create_single_user,
     createusers,
+    deactivate,
     events,
     extract_device_status_responses,
     extract_projects_start,
@@ -18,6 +20,7 @@ from flaas.operations import (
     projectresponses,
     responses_per_user,
     roundstats,
+    set_password,
     tick,
     verify,
 )
@@ -26,11 +29,13 @@ from flaas.operations.operation import Operation
 OPERATIONS: Final[dict[str, Operation]] = {
     module.OPERATION.name: module.OPERATION
     for module in (
+        activate,
         assign,
         clean_up,
         countresponses,
         create_single_user,
         createusers,
+        deactivate,
         events,
         extract_device_status_responses,
         extract_projects_start,
@@ -41,6 +46,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         projectresponses,
         responses_per_user,
         roundstats,
+        set_password,
         tick,
         verify,
     )

@@ -36,7 +36,7 @@ async def text(desk: Desk, arguments: Arguments) -> Lines:
 
 OPERATION: Final = Operation(
     name="clean-up",
-    short="Find files without an owner, and delete them.",
+    short="Delete files without an owner.",
     help="Find files of projects that no round and no device owns: what a killed process, or a "
     "project deleted during an upload, left behind. Nothing is deleted without --delete.",
     row=Row,

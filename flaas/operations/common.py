@@ -13,6 +13,8 @@ from flaas.operations.operation import Arguments, Desk, Kind, Lines, Parameter
 
 PROJECT: Final = Parameter("project", "Project ID", Kind.NUMBER, positional=True)
 
+USERNAME: Final = Parameter("username", "Username of the account", positional=True)
+
 STATUS_FILTERS: Final = (
     Parameter("past-minutes", "Past time in minutes to lookup", Kind.NUMBER, 60, least=0),
     Parameter(

@@ -3,16 +3,9 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
-from msgspec import Struct
-
-from flaas.operations.createusers import LENGTH
+from flaas.operations.common import USERNAME
+from flaas.operations.createusers import LENGTH, Row
 from flaas.operations.operation import Arguments, Desk, Kind, Lines, Operation, Parameter
-
-
-class Row(Struct, frozen=True):
-    username: str
-    password: str
-    samples_index: int | None
 
 
 async def rows(desk: Desk, arguments: Arguments) -> AsyncIterator[Row]:
@@ -39,7 +32,7 @@ OPERATION: Final = Operation(
     row=Row,
     rows=rows,
     parameters=(
-        Parameter("username", "Username of the account", positional=True),
+        USERNAME,
         Parameter(
             "samples-index", "Samples index of the account", Kind.NUMBER, positional=True, least=0
         ),

@@ -13,6 +13,9 @@ class Row(Struct, frozen=True):
     password: str
     samples_index: int | None
 
+    def __repr__(self) -> str:
+        return f"Row({self.username!r}, …, {self.samples_index})"
+
 
 async def rows(desk: Desk, arguments: Arguments) -> AsyncIterator[Row]:
     created = await desk.services.accounts.create_users(

@@ -61,7 +61,7 @@ def _value(value: Any) -> str:
 
 OPERATION: Final = Operation(
     name="events",
-    short="Show what operators and the scheduler did.",
+    short="Show what was done, by whom.",
     help="Show what operators and the scheduler did, the oldest first.",
     row=Row,
     rows=rows,

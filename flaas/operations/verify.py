@@ -47,7 +47,7 @@ async def text(desk: Desk, arguments: Arguments) -> Lines:
 
 OPERATION: Final = Operation(
     name="verify",
-    short="Derive global models again from the stored updates.",
+    short="Verify the stored models.",
     help="Aggregate the stored updates of every closed round again, and say whether the stored "
     "models are bit-identical. The files are also held against the recorded SHA-256 sums.",
     row=Row,

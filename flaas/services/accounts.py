@@ -5,14 +5,13 @@ import re
 import secrets
 import string
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from flaas.domain.device import User
+from flaas.domain.device import User, sessions_end
 from flaas.domain.errors import Conflict, Invalid, NotAuthenticated, NotFound
 from flaas.domain.ports import AlreadyExists, Clock, Store
 from flaas.domain.project import INT_MAX, Project
@@ -39,7 +38,7 @@ class Credentials:
     """A new account with its password, which is stored nowhere."""
 
     username: str
-    password: str
+    password: str = field(repr=False)
     samples_index: int | None
 
 
@@ -154,21 +153,43 @@ class Accounts:
             except AlreadyExists:
                 # Another replica that starts with the same settings was faster.
                 return False
-            await self._record_staff("staff account created", username)
+            await self._record_access("staff account created", username)
             return True
         same = await self.runner.run(_verify, user.password_hash, password)
         if not (same and user.is_staff and user.is_active):
-            changed = msgspec.structs.replace(
-                user,
-                password_hash=await self.runner.run(_HASHER.hash, password),
-                is_staff=True,
-                is_active=True,
-                # A token says its second only: those of this very second end too.
-                tokens_valid_from=int(self.clock().timestamp()) + 1,
-            )
-            await self.store.users.replace_credentials(changed)
-            await self._record_staff("staff account changed", username)
+            new_hash = await self.runner.run(_HASHER.hash, password)
+            await self._change(user, password_hash=new_hash, is_staff=True, is_active=True)
+            await self._record_access("staff account changed", username)
         return False
+
+    async def set_password(self, username: str, *, length: int) -> Credentials:
+        """A new random password, which ends the account's sessions. Raises `NotFound`."""
+        user = await self._named(username)
+        new = Credentials(username, _password(length), user.samples_index)
+        await self._change(user, password_hash=await self.runner.run(_HASHER.hash, new.password))
+        await self._record_access("password set", username)
+        return new
+
+    async def set_active(self, username: str, active: bool) -> None:
+        """Let the account sign in, or not; either way its sessions end. Raises `NotFound`."""
+        user = await self._named(username)
+        await self._change(user, is_active=active)
+        await record(
+            self.store,
+            self.clock(),
+            f"account {'activated' if active else 'deactivated'}",
+            before={"username": username, "is_active": user.is_active},
+            after={"username": username, "is_active": active},
+        )
+
+    async def _named(self, username: str) -> User:
+        user = await self.store.users.by_username(username)
+        if user is None:
+            raise NotFound(f"There is no user {username}.")
+        return user
+
+    async def _change(self, user: User, **values: Any) -> None:
+        await self.store.users.change_access(user.id, values, sessions_end(self.clock()))
 
     async def assign(self, project_id: int, prefix: str) -> tuple[int, Project]:
         """Make the users of a prefix the project's members, in place of those it has."""
@@ -189,7 +210,7 @@ class Accounts:
         )
         return count, project
 
-    async def _record_staff(self, what: str, username: str) -> None:
+    async def _record_access(self, what: str, username: str) -> None:
         await record(self.store, self.clock(), what, after={"username": username})
 
 

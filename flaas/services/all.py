@@ -11,6 +11,7 @@ from flaas.services.outbox import OutboxSender
 from flaas.services.projects import Projects
 from flaas.services.reports import Reports
 from flaas.services.rounds import Rounds
+from flaas.services.signin import SignIn
 from flaas.services.submissions import Submissions
 from flaas.services.tokens import Tokens
 from flaas.services.verification import Verification
@@ -21,6 +22,7 @@ class Services:
     store: Store
     files: Files
     accounts: Accounts
+    sign_in: SignIn
     tokens: Tokens
     catalogue: Catalogue
     projects: Projects

@@ -5,7 +5,7 @@ An existing deployment that moves here with its secret keeps its phones signed i
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -25,8 +25,8 @@ _CODE: Final = "token_not_valid"
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    access: str
-    refresh: str
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

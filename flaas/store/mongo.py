@@ -1,5 +1,6 @@
 """The store as a whole: the connection, the collections, the indexes, the counters."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,8 +17,12 @@ from flaas.store.participants import MongoParticipants
 from flaas.store.projects import MongoProjects
 from flaas.store.records import MongoEvents, MongoModels, MongoStatuses
 from flaas.store.rounds import MongoRounds
+from flaas.store.signins import MongoSignIns
 from flaas.store.tokens import MongoRefreshTokens
 from flaas.store.users import MongoUsers
+
+# At its loudest the driver logs whole documents: the hashes of passwords, and where phones are.
+logging.getLogger("pymongo.command").setLevel(logging.INFO)
 
 DEFAULT_DATABASE: Final = "flaas"
 
@@ -43,6 +48,7 @@ def _indexes(keep_statuses: timedelta) -> dict[str, list[IndexModel]]:
             IndexModel("predecessor"),
             IndexModel("expires", expireAfterSeconds=0),
         ],
+        "sign_ins": [IndexModel("expires", expireAfterSeconds=0)],
         "projects": [
             IndexModel("title", unique=True),
             IndexModel("status"),
@@ -95,6 +101,7 @@ class MongoStore:
     def __init__(self, database: Database) -> None:
         self.users = MongoUsers(database)
         self.refresh_tokens = MongoRefreshTokens(database)
+        self.sign_ins = MongoSignIns(database)
         self.projects = MongoProjects(database)
         self.rounds = MongoRounds(database)
         self.participants = MongoParticipants(database)

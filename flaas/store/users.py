@@ -1,8 +1,9 @@
 """Accounts, and the devices behind them."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from pymongo.errors import BulkWriteError
 
@@ -35,14 +36,12 @@ class MongoUsers(Repository):
             await self._collection.delete_many({"_id": {"$in": ids}})
             raise AlreadyExists from error
 
-    async def replace_credentials(self, user: User) -> None:
-        values = {
-            "password_hash": user.password_hash,
-            "is_staff": user.is_staff,
-            "is_active": user.is_active,
-            "tokens_valid_from": user.tokens_valid_from,
-        }
-        await self._collection.update_one({"_id": user.id}, {"$set": values})
+    async def change_access(self, user_id: int, values: Mapping[str, Any], valid_from: int) -> None:
+        later = {"$max": [valid_from, {"$add": ["$tokens_valid_from", 1]}]}
+        # In a pipeline a value that begins with $ would be a field's name, as hashes do.
+        literal = {name: {"$literal": value} for name, value in values.items()}
+        change = [{"$set": {**literal, "tokens_valid_from": later}}]
+        await self._collection.update_one({"_id": user_id}, change)
 
     async def upgrade_hash(self, user_id: int, old: str, new: str) -> None:
         query = {"_id": user_id, "password_hash": old}

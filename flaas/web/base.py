@@ -31,6 +31,7 @@ from flaas.services.audit import act_as
 from flaas.web import errors
 from flaas.web.access import Access, declared
 from flaas.web.context import Context
+from flaas.web.proxies import look_behind
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,12 @@ _BODY_SECONDS: Final = 60.0
 _DRAIN_SECONDS: Final = 5.0
 _DRAIN_BYTES: Final = 256 << 20
 """How long, and how much of, a refused body is read on."""
+
+_CONTENT_POLICY: Final = (
+    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+"""What a browser may do with an answer: no script but from files of ours, in nobody's frame."""
 
 _VERBS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -71,6 +78,7 @@ class Handler(RequestHandler):
 
     def initialize(self, context: Context) -> None:
         self.context = context
+        look_behind(self.request, context.proxies)
         self.services = context.services
         context.enter()
         self._counted = True
@@ -180,6 +188,11 @@ class Handler(RequestHandler):
             raise NotAuthenticated("Authentication credentials were not provided.")
         return await self.services.tokens.user_of(credentials.strip())
 
+    async def sign_in(self, username: str, password: str) -> User:
+        """Raises `NotAuthenticated`, `TooManyAttempts`."""
+        address = self.request.remote_ip or ""
+        return await self.services.sign_in.authenticate(username, password, address)
+
     # --- what comes in ---
 
     @property
@@ -214,7 +227,15 @@ class Handler(RequestHandler):
     def set_default_headers(self) -> None:
         self.clear_header("Server")
         self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("X-Frame-Options", "DENY")
+        self.set_header("Content-Security-Policy", _CONTENT_POLICY)
         self.set_header("Cache-Control", "no-store")
+
+    def set_cookie(self, *args: Any, **kwargs: Any) -> None:
+        """Every cookie: kept from other sites, and from the open wire where there is TLS."""
+        kwargs.setdefault("samesite", "Strict")
+        kwargs.setdefault("secure", self.request.protocol == "https")
+        super().set_cookie(*args, **kwargs)
 
     def write_json(self, value: Any, status: int = 200) -> None:
         self.set_status(status)

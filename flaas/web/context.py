@@ -21,6 +21,8 @@ class Context:
     clock: Clock
     time_zone: ZoneInfo
     """Of the times in reports."""
+    proxies: int
+    """How many of them stand before the server."""
     in_flight: int = 0
     """Requests that are being handled."""
     draining: bool = False

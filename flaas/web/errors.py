@@ -21,6 +21,7 @@ _STATUS: Final[dict[type[errors.FlaasError], int]] = {
     errors.Gone: 410,
     errors.TooLarge: 413,
     errors.WrongMediaType: 415,
+    errors.TooManyAttempts: 429,
     errors.Unavailable: 503,
 }
 
@@ -39,8 +40,11 @@ def answer(error: BaseException | None, status: int = 500) -> ErrorAnswer:
         return ErrorAnswer(_STATUS[errors.Invalid], error.fields, {})
     if isinstance(error, errors.FlaasError):
         body = {"detail": error.detail, "code": error.error_code}
-        busy = isinstance(error, errors.Unavailable)
-        headers = {"Retry-After": _RETRY_AFTER_SECONDS} if busy else {}
+        headers = {}
+        if isinstance(error, errors.Unavailable):
+            headers["Retry-After"] = _RETRY_AFTER_SECONDS
+        elif isinstance(error, errors.TooManyAttempts):
+            headers["Retry-After"] = str(error.seconds)
         return ErrorAnswer(_STATUS[type(error)], body, headers)
     if isinstance(error, HTTPError):
         status = error.status_code

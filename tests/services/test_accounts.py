@@ -6,7 +6,6 @@ import statistics
 import time
 
 import argon2
-import msgspec
 import pytest
 
 from flaas.app import App
@@ -231,8 +230,8 @@ async def test_a_new_password_replaces_the_old_one_and_ends_its_sessions(
     with pytest.raises(NotAuthenticated):
         await accounts.authenticate("boss", "one")
     changed = await accounts.authenticate("boss", "two")
-    assert changed.tokens_valid_from > 0
-    assert changed.tokens_valid_from <= clock().timestamp() + 1
+    # Another server's clock may be two minutes ahead.
+    assert 60 < changed.tokens_valid_from - clock().timestamp() <= 121
 
 
 @pytest.mark.parametrize("lost", [{"is_staff": False}, {"is_active": False}])
@@ -242,7 +241,7 @@ async def test_staff_that_lost_their_rights_get_them_back(
     await accounts.ensure_staff("boss", "one")
     before = await accounts.store.users.by_username("boss")
     assert before is not None
-    await accounts.store.users.replace_credentials(msgspec.structs.replace(before, **lost))
+    await accounts.store.users.change_access(before.id, lost, 0)
     assert not await accounts.ensure_staff("boss", "one")
     after = await accounts.authenticate("boss", "one")
     assert after.is_staff

@@ -4,16 +4,15 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import jwt
-import msgspec
 import pytest
 from pymongo import MongoClient
 
 from flaas.app import App
-from flaas.domain.device import User
 from flaas.domain.errors import Forbidden, NotAuthenticated
 from flaas.services.tokens import TokenPair, Tokens
 from flaas.settings import Settings
@@ -260,17 +259,11 @@ async def test_an_access_token_stays_good_while_its_refresh_token_rotates(
 # --- sessions that end ---
 
 
-async def change(tokens: Tokens, **values: Any) -> User:
-    changed = msgspec.structs.replace(user(7), **values)
-    await tokens.store.users.replace_credentials(changed)
-    return changed
-
-
 async def test_a_deactivated_user_s_tokens_end_at_once(tokens: Tokens, pair: TokenPair) -> None:
-    await change(tokens, is_active=False)
+    await tokens.store.users.change_access(7, {"is_active": False}, 0)
     await denied(tokens, pair.access)
     await refused(tokens, pair.refresh)
-    await change(tokens, is_active=True)
+    await tokens.store.users.change_access(7, {"is_active": True}, 0)
     await tokens.user_of(pair.access)
 
 
@@ -288,6 +281,30 @@ async def test_a_new_password_ends_the_tokens_before_it_and_not_those_after(
     after = tokens.issue(await accounts.authenticate("boss", "two"))
     await tokens.user_of(after.access)
     await tokens.refresh(after.refresh)
+
+
+async def test_a_second_new_password_in_one_second_ends_what_began_between_them(
+    app: App, tokens: Tokens
+) -> None:
+    accounts = app.services.accounts
+    await accounts.ensure_staff("boss", "one")
+    await accounts.ensure_staff("boss", "two")
+    between = tokens.issue(await accounts.authenticate("boss", "two"))
+    await accounts.ensure_staff("boss", "three")
+    await denied(tokens, between.access)
+    await refused(tokens, between.refresh)
+
+
+async def test_a_token_of_a_server_whose_clock_is_ahead_ends_too(
+    app: App, tokens: Tokens, clock: TestClock
+) -> None:
+    accounts = app.services.accounts
+    await accounts.ensure_staff("boss", "one")
+    ahead = replace(tokens, clock=lambda: clock() + timedelta(seconds=60))
+    before = ahead.issue(await accounts.authenticate("boss", "one"))
+    await tokens.user_of(before.access)
+    await accounts.ensure_staff("boss", "two")
+    await denied(tokens, before.access)
 
 
 async def test_who_signs_in_right_after_a_new_password_stays_signed_in(

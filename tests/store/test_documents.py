@@ -14,6 +14,7 @@ from flaas.domain.errors import Unavailable
 from flaas.domain.event import Event
 from flaas.domain.ports import Model
 from flaas.domain.round import JoinStatus, Part, Participant, Results, Round, RoundStatus
+from flaas.domain.signin import ADDRESS, PAIR
 from flaas.store import mongo
 from flaas.store.documents import Repository, dump, load, load_optional
 from flaas.store.mongo import MongoStore, StoreUnavailable, open_store
@@ -185,7 +186,7 @@ CALLS: dict[str, Callable[[MongoStore], Any]] = {
     "users.by_username": lambda s: s.users.by_username("a"),
     "users.names_taken": lambda s: s.users.names_taken(["a"]),
     "users.insert": lambda s: s.users.insert([user(1)]),
-    "users.replace_credentials": lambda s: s.users.replace_credentials(user(1)),
+    "users.change_access": lambda s: s.users.change_access(1, {"is_active": False}, 9),
     "users.upgrade_hash": lambda s: s.users.upgrade_hash(1, "old", "new"),
     "users.assign": lambda s: s.users.assign("a", 1),
     "users.unassign": lambda s: s.users.unassign(1),
@@ -197,6 +198,11 @@ CALLS: dict[str, Callable[[MongoStore], Any]] = {
     "refresh_tokens.is_retired": lambda s: s.refresh_tokens.is_retired("a"),
     "refresh_tokens.succeed": lambda s: s.refresh_tokens.succeed("a", START, "b", START),
     "refresh_tokens.used": lambda s: s.refresh_tokens.used("a"),
+    "sign_ins.admit": lambda s: s.sign_ins.admit("key", PAIR),
+    "sign_ins.failed": lambda s: s.sign_ins.failed("key", ADDRESS),
+    "sign_ins.withdraw": lambda s: s.sign_ins.withdraw("key", PAIR),
+    "sign_ins.is_known": lambda s: s.sign_ins.is_known("key"),
+    "sign_ins.know": lambda s: s.sign_ins.know("key"),
     "projects.get": lambda s: s.projects.get(1),
     "projects.all": lambda s: s.projects.all(),
     "projects.in_progress": lambda s: s.projects.in_progress(),

@@ -74,13 +74,24 @@ async def test_new_credentials_touch_nothing_else(store: MongoStore) -> None:
     before = user(1, project_id=4, samples_index=2, last_status=seen())
     await store.users.insert([before])
     await store.users.assign("user1", 5)
-    changed = user(1, password_hash="new", is_staff=True, is_active=False, tokens_valid_from=9)
-    await store.users.replace_credentials(changed)
+    values = {"password_hash": "$new$hash", "is_staff": True, "is_active": False}
+    await store.users.change_access(1, values, 9)
     found = await store.users.get(1)
     assert found is not None
-    assert (found.password_hash, found.is_staff, found.is_active) == ("new", True, False)
+    assert (found.password_hash, found.is_staff, found.is_active) == ("$new$hash", True, False)
     assert found.tokens_valid_from == 9
     assert (found.project_id, found.samples_index, found.last_status) == (5, 2, seen())
+
+
+@pytest.mark.parametrize(("first", "then", "found"), [(9, 9, 10), (9, 5, 10), (9, 20, 20)])
+async def test_sessions_end_later_with_every_change(
+    store: MongoStore, first: int, then: int, found: int
+) -> None:
+    await store.users.insert([user(1)])
+    await store.users.change_access(1, {"is_active": False}, first)
+    await store.users.change_access(1, {"is_active": True}, then)
+    changed = await store.users.get(1)
+    assert changed == user(1, tokens_valid_from=found)
 
 
 async def test_a_hash_is_upgraded_unless_the_password_changed_meanwhile(store: MongoStore) -> None:

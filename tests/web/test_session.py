@@ -1,11 +1,13 @@
 """Signing in with a cookie."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
 
 from flaas.app import App
+from flaas.lifecycle import running
+from flaas.settings import Settings
 
 from ..support import ADMIN, ADMIN_PASSWORD, Server
 
@@ -89,6 +91,41 @@ async def test_the_cookie_opens_nothing_of_the_api(browser: aiohttp.ClientSessio
     await sign_in(browser)
     async with browser.get("/api/project") as answer:
         assert answer.status == 401
+
+
+@pytest.mark.parametrize(
+    ("proxies", "protocol", "secure"),
+    [("1", "https", True), ("1", "http", False), ("0", "https", False)],
+)
+async def test_behind_tls_cookies_never_travel_without(
+    make_settings: Callable[..., Settings], proxies: str, protocol: str, secure: bool
+) -> None:
+    async with (
+        running(make_settings(FLAAS_PROXIES=proxies)) as (_, url),
+        aiohttp.ClientSession(url) as browser,
+    ):
+        headers = {"X-Forwarded-Proto": protocol}
+        for path, count in (("/admin/login", 2), ("/admin/logout", 1)):
+            async with browser.post(path, json=CREDENTIALS, headers=headers) as answer:
+                cookies = list(answer.cookies.values())
+
+            assert len(cookies) == count
+            assert [bool(one["secure"]) for one in cookies] == [secure] * count
+            assert [one["samesite"] for one in cookies] == ["Strict"] * count
+
+
+@pytest.mark.parametrize("path", ["/admin/login", "/admin/logout"])
+@pytest.mark.parametrize(
+    ("site", "refused"),
+    [("cross-site", True), ("same-site", True), ("same-origin", False), ("none", False)],
+)
+async def test_another_site_signs_nobody_in_or_out(
+    browser: aiohttp.ClientSession, path: str, site: str, refused: bool
+) -> None:
+    headers = {"Sec-Fetch-Site": site}
+    async with browser.post(path, json=CREDENTIALS, headers=headers) as answer:
+        assert (answer.status == 403) is refused
+        assert (not answer.cookies) is refused
 
 
 def test_the_secret_does_not_show(app: App) -> None:

@@ -24,6 +24,7 @@ from flaas.domain.round import (
     RoundStatus,
     Submission,
 )
+from flaas.domain.signin import Bound
 
 
 class AlreadyExists(Exception):
@@ -37,8 +38,12 @@ class Users(Protocol):
     async def insert(self, users: Sequence[User]) -> None:
         """All or none. Raises `AlreadyExists`."""
 
-    async def replace_credentials(self, user: User) -> None:
-        """Store `password_hash`, `is_staff`, `is_active` and `tokens_valid_from`."""
+    async def change_access(self, user_id: int, values: Mapping[str, Any], valid_from: int) -> None:
+        """Store these of `password_hash`, `is_staff` and `is_active`, and end the sessions.
+
+        `tokens_valid_from` becomes `valid_from`, and later than it was in any case: a session that
+        began between two changes of one second ends too.
+        """
 
     async def upgrade_hash(self, user_id: int, old: str, new: str) -> None:
         """The same password under newer parameters; nothing where it changed meanwhile."""
@@ -80,6 +85,27 @@ class RefreshTokens(Protocol):
 
     async def used(self, jti: str) -> None:
         """`jti` was used: its predecessor and its siblings are retired."""
+
+
+class SignIns(Protocol):
+    async def admit(self, key: str, bound: Bound) -> float:
+        """Begin a try of a password. The seconds to wait before one may; 0: this one may.
+
+        Its failure is counted already where the bound says so, and what it would cost holds
+        for whoever comes next.
+        """
+
+    async def failed(self, key: str, bound: Bound) -> None:
+        """Count the failure of an admitted try, where that was not done ahead."""
+
+    async def withdraw(self, key: str, bound: Bound) -> None:
+        """An admitted try did not fail: as if it had not been."""
+
+    async def is_known(self, key: str) -> bool:
+        """Whether this name signed in from this address lately."""
+
+    async def know(self, key: str) -> None:
+        """It just did."""
 
 
 class Projects(Protocol):
@@ -269,6 +295,8 @@ class Store(Protocol):
     def users(self) -> Users: ...
     @property
     def refresh_tokens(self) -> RefreshTokens: ...
+    @property
+    def sign_ins(self) -> SignIns: ...
     @property
     def projects(self) -> Projects: ...
     @property

@@ -29,4 +29,4 @@ class AdminHandler(Handler):
         except ValueError:
             raise NotAuthenticated("The Authorization header cannot be read.") from None
         username, _, password = decoded.partition(":")
-        return await self.services.accounts.authenticate(username, password)
+        return await self.sign_in(username, password)

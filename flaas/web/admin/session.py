@@ -36,10 +36,6 @@ def cookie_secret(signing_secret: str) -> str:
     return hmac.new(signing_secret.encode(), b"flaas session cookie", hashlib.sha256).hexdigest()
 
 
-XSRF_COOKIE: Final = {"samesite": "Strict"}
-"""How the `_xsrf` cookie is kept from other sites; scripts of our own may read it."""
-
-
 async def user_of_cookie(handler: Handler) -> User | None:
     """The member of staff whom the request's cookie speaks for, None without a good one.
 
@@ -63,11 +59,19 @@ async def user_of_cookie(handler: Handler) -> User | None:
     return user
 
 
+def refuse_other_sites(handler: Handler) -> None:
+    """Signing in and out has no `_xsrf` value to show yet; browsers say whose page it is that
+    sends the form. Raises `Forbidden`."""
+    if handler.request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        raise Forbidden("Another site may not sign you in or out.")
+
+
 class Login(FieldsHandler):
     @allow(Access.PUBLIC)
     async def post(self) -> None:
+        refuse_other_sites(self)
         username, password = self.fields("username", "password")
-        user = await self.services.accounts.authenticate(username, password)
+        user = await self.sign_in(username, password)
         if not user.is_staff:
             raise Forbidden("You do not have permission to perform this action.")
         issued = max(int(self.context.clock().timestamp()), user.tokens_valid_from)
@@ -76,8 +80,6 @@ class Login(FieldsHandler):
             msgspec.json.encode(Session(user.id, issued)),
             expires_days=_DAYS,
             httponly=True,
-            samesite="Strict",
-            secure=self.request.protocol == "https",
         )
         self.write_json({"username": user.username, "xsrf": self.xsrf_token.decode()})
 
@@ -85,5 +87,6 @@ class Login(FieldsHandler):
 class Logout(Handler):
     @allow(Access.PUBLIC)
     async def post(self) -> None:
+        refuse_other_sites(self)
         self.clear_cookie(COOKIE)
         self.set_status(204)

@@ -8,7 +8,7 @@ class Token(FieldsHandler):
     @allow(Access.PUBLIC)
     async def post(self) -> None:
         username, password = self.fields("username", "password")
-        user = await self.services.accounts.authenticate(username, password)
+        user = await self.sign_in(username, password)
         self.write_json(self.services.tokens.issue(user))
 
 
