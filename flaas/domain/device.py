@@ -7,6 +7,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from flaas.domain.errors import Malformed
+from flaas.domain.project import INT_MAX
 
 _CLOCKS_DIFFER: Final = timedelta(minutes=2)
 """Servers on one database agree on the time by so much."""
@@ -104,8 +105,8 @@ def read_line(user_id: int, at: datetime, device_info: dict[str, Any]) -> Status
     return StatusLine(
         user_id=user_id,
         at=at,
-        version_code=version if _is_number(version, int) else 0,
-        bucket=bucket if _is_number(bucket, int) else -1,
+        version_code=_java_int(version, 0),
+        bucket=_java_int(bucket, -1),
         power_plugged=status.power_plugged,
         level=status.level,
     )
@@ -138,7 +139,7 @@ def read_details(device_info: dict[str, Any]) -> DeviceDetails:
         brand=text("brand"),
         build_type=text("type"),
         incremental=text("incremental"),
-        os_version=version if _is_number(version, int) and 0 <= version < 2**31 else 0,
+        os_version=max(_java_int(version, 0), 0),
         security_patch=text("security_patch"),
     )
 
@@ -150,6 +151,11 @@ def _mapping(value: Any) -> dict[str, Any]:
 def _is_number(value: Any, kind: type | UnionType = int | float) -> bool:
     """JSON's true and false are no numbers, though Python's are."""
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _java_int(value: Any, default: int) -> int:
+    """An integer of the size that phones have; anything else reads as absent."""
+    return int(value) if _is_number(value, int) and -INT_MAX <= value <= INT_MAX else default
 
 
 _DEEPEST: Final = 32

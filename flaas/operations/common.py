@@ -27,6 +27,9 @@ STATUS_FILTERS: Final = (
     Parameter("plugged-only", "Only include power-plugged users", Kind.FLAG, default=False),
 )
 
+_EVER: Final = 10**8
+"""Minutes: nearly two centuries, so before any report, and still a time that can be written."""
+
 USERNAMES: Final = Parameter(
     "usernames",
     "Usernames to report. If not specified, all registerd users will be reported.",
@@ -61,7 +64,7 @@ async def with_reports(
 
     Both streams come in the order of user ids, so only one user's reports are held at a time.
     """
-    since = desk.now - timedelta(minutes=arguments["past_minutes"])
+    since = desk.now - timedelta(minutes=min(arguments["past_minutes"], _EVER))
     reports = desk.store.statuses.since(since)
     report = await anext(reports, None)
     async for user in users:

@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from flaas.domain.errors import Invalid
 from flaas.operations.operation import Arguments, Desk, Kind, Operation, Parameter
 
 
@@ -17,7 +18,13 @@ class Row(Struct, frozen=True):
         return f"Row({self.username!r}, …, {self.samples_index})"
 
 
+_MOST: Final = 100_000
+"""Accounts at a time: all of them are held in memory, and hashing them takes half an hour."""
+
+
 async def rows(desk: Desk, arguments: Arguments) -> AsyncIterator[Row]:
+    if arguments["accounts"] > _MOST:
+        raise Invalid({"accounts": [f"Expected at most {_MOST} accounts at a time."]})
     created = await desk.services.accounts.create_users(
         arguments["accounts"],
         prefix=arguments["prefix"],

@@ -1,7 +1,7 @@
 """Pings of all devices in a range of days."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Final
 
 import msgspec
@@ -9,6 +9,10 @@ from msgspec import Struct
 
 from flaas.operations.common import FILE_NAME, json_lines, kept
 from flaas.operations.operation import Arguments, Desk, Kind, Lines, Operation, Parameter
+
+_FIRST: Final = date(1970, 1, 1)
+_LAST: Final = date(9000, 1, 1)
+"""All reports lie between. At the calendar's very ends there is no next day, and no other zone."""
 
 
 class Row(Struct, frozen=True):
@@ -18,8 +22,9 @@ class Row(Struct, frozen=True):
 
 async def rows(desk: Desk, arguments: Arguments) -> AsyncIterator[Row]:
     """The newest first. Days are those of the configured zone, the last one included."""
-    start = datetime.combine(arguments["start"], time(), desk.time_zone)
-    end = datetime.combine(arguments["end"] + timedelta(days=1), time(), desk.time_zone)
+    start = datetime.combine(max(arguments["start"], _FIRST), time(), desk.time_zone)
+    last = min(arguments["end"], _LAST)
+    end = datetime.combine(last + timedelta(days=1), time(), desk.time_zone)
     async for at, username in desk.store.statuses.pings(start, end):
         yield Row(at, username)
 

@@ -1,15 +1,17 @@
 """Accounts, and the devices behind them."""
 
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pymongo.errors import BulkWriteError
 
 from flaas.domain.device import DeviceDetails, DeviceStatus, User
 from flaas.domain.ports import AlreadyExists
 from flaas.store.documents import Document, Repository, dump, load, load_optional, streamed
+
+_AFTER_ALL: Final = "\U0010ffff"
+"""The last character there is; no username has it."""
 
 
 class MongoUsers(Repository):
@@ -97,4 +99,6 @@ class MongoUsers(Repository):
 
 def _prefixed(prefix: str) -> Document:
     """Users that a prefix speaks of. Staff are not devices, whatever they are called."""
-    return {"username": re.compile("^" + re.escape(prefix)), "is_staff": False}
+    # A regular expression would do too, up to the length that MongoDB takes.
+    names = {"$gte": prefix, "$lt": prefix + _AFTER_ALL}
+    return {"username": names, "is_staff": False}

@@ -95,6 +95,7 @@ class Handler(RequestHandler):
         try:
             self._check_open()
             await self._authorise()
+            self._check_encoding()
             self._connection.set_body_timeout(self.body_seconds)
             await self.begin()
             self._replace_verb(functools.partial(self._run, self._verb()))
@@ -166,6 +167,13 @@ class Handler(RequestHandler):
         if self.context.draining:
             self.set_header("Connection", "close")
             raise Unavailable("The server is stopping; try again in a moment.")
+
+    def _check_encoding(self) -> None:
+        """Nothing is unpacked here: what is sent packed would be stored or read as it is, and a
+        little of it can be a lot. Raises `WrongMediaType`."""
+        coding = self.request.headers.get("Content-Encoding", "")
+        if coding.strip().lower() not in ("", "identity"):
+            raise WrongMediaType("Send the body as it is, without Content-Encoding.")
 
     # --- who calls ---
 

@@ -8,6 +8,7 @@ from tornado.iostream import StreamClosedError
 
 from flaas.domain.errors import NotFound, Unavailable
 from flaas.domain.ports import FileChanged
+from flaas.web import errors
 from flaas.web.base import Handler
 from flaas.web.ranges import Unsatisfiable, requested_part
 
@@ -56,9 +57,8 @@ async def _try_to_send(handler: Handler, key: str) -> None:
     try:
         part = requested_part(headers.get("Range") if unchanged else None, info.size)
     except Unsatisfiable:
-        handler.set_status(416)
         handler.set_header("Content-Range", f"bytes */{info.size}")
-        handler.finish()
+        handler.write_json(errors.answer(None, 416).body, 416)
         return
     start, end = part or (0, info.size)
     pieces = files.read(key, start, end, etag=info.etag)

@@ -1,6 +1,6 @@
 """A project with a small model and three phones, and rounds moved by hand."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from flaas.domain.round import Round
 
 from ..support import PhoneCaller, Server, advance, floats
+from .world import World, open_world
 
 MODEL = [0.0, 1.0, 2.0, 3.0]
 MODEL_BYTES = len(floats(MODEL))
@@ -40,6 +41,16 @@ class Trial:
         """The time of the open round passes."""
         self.server.clock.pass_(minutes=61)
         await advance(self.server.app, self.project_id)
+
+
+@pytest.fixture(scope="module")
+def world(
+    mongod: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[World]:
+    """A server process that the tests of a module share. They put back what they change."""
+    name = request.module.__name__.rpartition(".")[2]
+    with open_world(mongod, tmp_path_factory.mktemp(name), name) as one:
+        yield one
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from tornado.escape import to_unicode
-
 from flaas.domain.errors import Invalid, Malformed, NotFound
 from flaas.operations.arguments import read_arguments
 from flaas.operations.catalogue import OPERATIONS
@@ -67,7 +65,7 @@ class Report(_OperationHandler):
     async def get(self, name: str, arguments: str = "") -> None:
         operation = self.operation(name, changes=False)
         named: dict[str, Any] = {
-            option: [to_unicode(value) for value in values]
+            option: [self.decode_argument(value, option) for value in values]
             for option, values in self.request.query_arguments.items()
         }
         form = _form(named.pop("format", ["text"]))
