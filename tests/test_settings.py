@@ -43,7 +43,7 @@ def test_every_setting_says_its_value_its_variable_and_what_it_does() -> None:
     assert len(set(variables)) == len(variables)
 
 
-@pytest.mark.parametrize("name", [name for name in TABLE if re.search("_(seconds|days)$", name)])
+@pytest.mark.parametrize("name", [name for name in TABLE if re.search("_(seconds|days|time)$", name)])
 def test_a_length_of_time_has_its_unit_in_its_name_and_in_the_file(name: str) -> None:
     assert TABLE[name]["unit"] == name.rpartition("_")[2]
 
@@ -122,7 +122,7 @@ def test_every_setting_is_read_from_its_variable(name: str) -> None:
         "aws_s": {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
         "pushw": {"PUSHWOOSH_API_TOKEN": "a", "PUSHWOOSH_APPLICATION_CODE": "b"},
     }
-    value = values.get(name, "77" if re.search("_(seconds|days)$", name) else "a-value")
+    value = values.get(name, "77" if re.search("_(seconds|days|time)$", name) else "a-value")
     environ = together.get(name[:5], {}) | {TABLE[name]["env"]: f" {value} "}
     read = getattr(load(environ), name)
     shown = read.reveal() if hasattr(read, "reveal") else read

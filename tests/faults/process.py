@@ -1,0 +1,59 @@
+"""A server in a process of its own, whose memory can be read."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_SERVER = Path(__file__).parent.parent.parent / "server.py"
+
+
+@dataclass(frozen=True)
+class Served:
+    url: str
+    pid: int
+
+    def begin_peak(self) -> int:
+        """Bytes that the process has resident now; `peak` counts from here."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        return self._status("VmRSS")
+
+    def peak(self) -> int:
+        """The most bytes that were resident since `begin_peak`."""
+        return self._status("VmHWM")
+
+    def _status(self, name: str) -> int:
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
+        assert found
+        return int(found[1]) * 1024
+
+
+@contextmanager
+def serving(data_dir: Path, environ: Mapping[str, str]) -> Iterator[Served]:
+    """The server, from its first answer until it has drained."""
+    log = data_dir.parent / "server.log"
+    command = [sys.executable, str(_SERVER), "serve", "--data-dir", str(data_dir)]
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            command,
+            stderr=errors,
+            env={"PATH": "/usr/bin:/bin", "PORT": "0", "FLAAS_DRAIN_SECONDS": "5", **environ},
+            cwd=data_dir.parent,
+        ) as process,
+    ):
+        try:
+            while not (found := re.search(r"serving at (http://\S+)", log.read_text())):
+                if process.poll() is not None:
+                    pytest.fail(f"it did not serve: {log.read_text()}")
+            yield Served(found[1], process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
