@@ -1,10 +1,12 @@
 """A server in a process of its own, whose memory can be read."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ _SERVER = Path(__file__).parent.parent.parent / "server.py"
 class Served:
     url: str
     pid: int
+    log: Path
 
     def begin_peak(self) -> int:
         """Bytes that the process has resident now; `peak` counts from here."""
@@ -36,16 +39,19 @@ class Served:
 
 
 @contextmanager
-def serving(data_dir: Path, environ: Mapping[str, str]) -> Iterator[Served]:
-    """The server, from its first answer until it has drained."""
+def serving(
+    data_dir: Path, environ: Mapping[str, str], prefix: Sequence[str] = ()
+) -> Iterator[Served]:
+    """The server, from its first answer until it has drained. `prefix` is a command that ends by
+    executing the rest of its arguments."""
     log = data_dir.parent / "server.log"
-    command = [sys.executable, str(_SERVER), "serve", "--data-dir", str(data_dir)]
+    command = [*prefix, sys.executable, str(_SERVER), "serve", "--data-dir", str(data_dir)]
     with (
         log.open("wb") as errors,
         subprocess.Popen(
             command,
             stderr=errors,
-            env={"PATH": "/usr/bin:/bin", "PORT": "0", "FLAAS_DRAIN_SECONDS": "5", **environ},
+            env={"PATH": os.environ["PATH"], "PORT": "0", "FLAAS_DRAIN_SECONDS": "5", **environ},
             cwd=data_dir.parent,
         ) as process,
     ):
@@ -53,7 +59,8 @@ def serving(data_dir: Path, environ: Mapping[str, str]) -> Iterator[Served]:
             while not (found := re.search(r"serving at (http://\S+)", log.read_text())):
                 if process.poll() is not None:
                     pytest.fail(f"it did not serve: {log.read_text()}")
-            yield Served(found[1], process.pid)
+                time.sleep(0.02)
+            yield Served(found[1], process.pid, log)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)

@@ -56,11 +56,11 @@ async def test_a_wave_of_uploads_stays_within_the_bound_and_no_phone_fails(
         nonlocal sent
         reader, writer = await asyncio.open_connection(host, port)
         try:
-            writer.write(
-                f"POST /api/project/{project.id}/submit-model/0/model_weights.bin HTTP/1.1\r\n"
-                f"Host: x\r\nContent-Length: {SIZE}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
-                + body[1:]
-            )
+            lines = [
+                f"POST /api/project/{project.id}/submit-model/0/model_weights.bin HTTP/1.1",
+                f"Host: x\r\nContent-Length: {SIZE}\r\nAuthorization: Bearer {token}\r\n\r\n",
+            ]
+            writer.write("\r\n".join(lines).encode() + body[1:])
             sent += 1
             if sent == PHONES:
                 everyone_sent.set()
