@@ -40,6 +40,7 @@ from flaas.web.base import UnknownRoute
 from flaas.web.context import Context
 from flaas.web.log import log_request
 from flaas.web.routes import ROUTES, pattern
+from flaas.web.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -139,11 +140,13 @@ def make_web(app: App) -> tuple[Application, Context]:
     """The Tornado application, and what its handlers share."""
     settings = app.settings
     context = Context(
-        app.services,
-        settings.upload_timeout_seconds,
-        app.clock,
-        settings.time_zone,
-        settings.proxies,
+        services=app.services,
+        upload_seconds=settings.upload_timeout_seconds,
+        uploads=Turns(settings.uploads_at_a_time),
+        downloads=Turns(settings.downloads_at_a_time),
+        clock=app.clock,
+        time_zone=settings.time_zone,
+        proxies=settings.proxies,
     )
     kwargs = {"context": context}
     application = Application(

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from tornado.ioloop import PeriodicCallback
 
-from flaas.domain.errors import NotFound, Unavailable
+from flaas.domain.errors import NoRoom, NotFound, Unavailable
 from flaas.services.lease import LeaseLost
 from flaas.services.outbox import OutboxSender
 from flaas.services.rounds import Rounds
@@ -98,7 +98,7 @@ class Scheduler:
                         log.info("%s", advance)
         except NotFound:
             log.info("project %d was deleted", project_id)
-        except (TimeoutError, Unavailable, LeaseLost) as error:
+        except (TimeoutError, Unavailable, NoRoom, LeaseLost) as error:
             log.warning("project %d waits for the next tick: %r", project_id, error)
         except Exception:
             log.exception("project %d waits for the next tick", project_id)

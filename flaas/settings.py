@@ -25,6 +25,7 @@ _LONGEST: Final = 10**9
 Seconds = Annotated[float, Meta(gt=0, le=_LONGEST)]
 Days = Annotated[int, Meta(ge=1, le=18_000)]
 """MongoDB's deletion of old documents knows no times from before 1970."""
+Transfers = Annotated[int, Meta(ge=1, le=100_000)]
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+\S*$")]
 
 
@@ -62,6 +63,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     status_days: Days
     drain_seconds: Seconds
     upload_timeout_seconds: Seconds
+    uploads_at_a_time: Transfers
+    downloads_at_a_time: Transfers
     aws_access_key_id: str | None
     aws_secret_access_key: Secret | None
     aws_region: str | None

@@ -123,7 +123,7 @@ def test_every_setting_is_read_from_its_variable(name: str) -> None:
         "aws_s": {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
         "pushw": {"PUSHWOOSH_API_TOKEN": "a", "PUSHWOOSH_APPLICATION_CODE": "b"},
     }
-    value = values.get(name, "77" if re.search("_(seconds|days)$", name) else "a-value")
+    value = values.get(name, "77" if re.search("_(seconds|days|time)$", name) else "a-value")
     environ = together.get(name[:5], {}) | {TABLE[name]["env"]: f" {value} "}
     read = getattr(load(environ), name)
     shown = read.reveal() if hasattr(read, "reveal") else read

@@ -79,6 +79,12 @@ class TooLarge(FlaasError):
     code = "too_large"
 
 
+class TooSlow(FlaasError):
+    """The body does not come, or hardly."""
+
+    code = "too_slow"
+
+
 class WrongMediaType(FlaasError):
     """The body is not of a type this route takes."""
 
@@ -99,3 +105,9 @@ class Unavailable(FlaasError):
     """Something we depend on is away; the same request may succeed later."""
 
     code = "unavailable"
+
+
+class NoRoom(FlaasError):
+    """The store of files is full; the same request succeeds once there is room again."""
+
+    code = "no_room"

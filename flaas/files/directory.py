@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from flaas.domain.ports import FileChanged, FileInfo, FileMissing, FileWriter
 from flaas.files.blocking import PIECE, OpenFile, copy_contents, put_in_place
-from flaas.files.errors import FilesUnavailable
+from flaas.files.errors import FilesUnavailable, full_disk_told
 from flaas.files.keys import check_folder, check_key, check_prefix
 
 _PARTIAL: Final = ".partial"
@@ -23,7 +23,8 @@ _NO_FILE: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class DirectoryFiles:
-    """A `Files` below a folder. Raises OSError as the system does, and ValueError for a bad key.
+    """A `Files` below a folder. Raises `errors.NoRoom` where the disk is full, else OSError as the
+    system does, and ValueError for a bad key.
 
     A file is written in a hidden folder and then moved to its key, never changed in place. So
     whoever reads one keeps what was there when the reading began.
@@ -53,7 +54,8 @@ class DirectoryFiles:
         partial = self._new_partial()
         file = OpenFile(partial, "xb")
         try:
-            await asyncio.to_thread(file.open)
+            with full_disk_told():
+                await asyncio.to_thread(file.open)
             yield _Writer(file, partial, target)
         finally:
             await asyncio.shield(asyncio.to_thread(_discard, file, partial))
@@ -89,8 +91,9 @@ class DirectoryFiles:
             # A hard link would be instant and, as far as this class goes, safe. But an operator's
             # `cp new.bin models/M.bin` writes in place, and through the link it would change every
             # round that began from the old one.
-            await asyncio.to_thread(copy_contents, origin, partial)
-            await asyncio.to_thread(put_in_place, partial, goal)
+            with full_disk_told():
+                await asyncio.to_thread(copy_contents, origin, partial)
+                await asyncio.to_thread(put_in_place, partial, goal)
         finally:
             await asyncio.shield(asyncio.to_thread(partial.unlink, missing_ok=True))
 
@@ -189,10 +192,12 @@ class _Writer:
         self._target = target
 
     async def write(self, data: bytes) -> None:
-        await asyncio.to_thread(self._file.write, data)
+        with full_disk_told():
+            await asyncio.to_thread(self._file.write, data)
 
     async def commit(self) -> None:
-        await asyncio.to_thread(self._commit)
+        with full_disk_told():
+            await asyncio.to_thread(self._commit)
 
     def _commit(self) -> None:
         self._file.sync()

@@ -1,6 +1,7 @@
 """Writing one object: in one request when it is small, else in parts that become one at the end."""
 
 import asyncio
+import io
 import logging
 from typing import Any, Final
 
@@ -41,7 +42,8 @@ class S3Writer:
         self._closed = True
         with translated(self._key):
             if self._upload is None:
-                await self._client.put_object(**self._where, Body=bytes(self._buffer))
+                body = self._take(len(self._buffer))
+                await self._client.put_object(**self._where, Body=body)
                 return
             await self._start_part(len(self._buffer))
             parts = await asyncio.gather(*self._parts)
@@ -56,6 +58,9 @@ class S3Writer:
         for part in self._parts:
             part.cancel()
         await asyncio.gather(*self._parts, return_exceptions=True)
+        # Not left to the garbage collector: a part that failed keeps its bytes in its traceback.
+        self._parts.clear()
+        self._buffer.clear()
         if self._opening is None or self._committed:
             return
         await asyncio.wait([self._opening])
@@ -85,14 +90,20 @@ class S3Writer:
                 await asyncio.wait([oldest])
                 oldest.result()
         number = len(self._parts) + 1
-        part = bytes(self._buffer[:size])
+        part = self._take(size)
         self._parts.append(asyncio.create_task(self._send(self._upload, number, part)))
+
+    def _take(self, size: int) -> io.BytesIO:
+        """The first bytes of the buffer, as a file: bytes the connection would copy once more."""
+        with memoryview(self._buffer) as view, view[:size] as taken:
+            part = io.BytesIO(taken)
         del self._buffer[:size]
+        return part
 
     async def _open(self) -> dict[str, str]:
         answer = await self._client.create_multipart_upload(**self._where)
         return {**self._where, "UploadId": answer["UploadId"]}
 
-    async def _send(self, upload: dict[str, str], number: int, part: bytes) -> dict[str, Any]:
+    async def _send(self, upload: dict[str, str], number: int, part: io.BytesIO) -> dict[str, Any]:
         answer = await self._client.upload_part(**upload, PartNumber=number, Body=part)
         return {"PartNumber": number, "ETag": answer["ETag"]}

@@ -46,6 +46,8 @@ class Incoming(ABC, Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # Not left to the garbage collector, which comes late where it pleases.
+        self._pending.clear()
         await self._resources.__aexit__(kind, error, trace)
 
     async def write(self, piece: bytes) -> None:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from flaas.domain.ports import Clock
 from flaas.operations.operation import Desk
 from flaas.services.all import Services
+from flaas.web.turns import Turns
 
 
 @dataclass(slots=True)
@@ -18,6 +19,8 @@ class Context:
     services: Services
     upload_seconds: float
     """How long a model or samples file may take to arrive."""
+    uploads: Turns
+    downloads: Turns
     clock: Clock
     time_zone: ZoneInfo
     """Of the times in reports."""

@@ -61,13 +61,18 @@ async def _try_to_send(handler: Handler, key: str) -> None:
         handler.write_json(errors.answer(None, 416).body, 416)
         return
     start, end = part or (0, info.size)
-    pieces = files.read(key, start, end, etag=info.etag)
-    first = await anext(pieces, b"")
-    if part is not None:
-        handler.set_status(206)
-        handler.set_header("Content-Range", f"bytes {start}-{end - 1}/{info.size}")
-    handler.set_header("Content-Length", str(end - start))
-    await _write(handler, first, pieces)
+    downloads = handler.context.downloads
+    await downloads.take()
+    try:
+        pieces = files.read(key, start, end, etag=info.etag)
+        first = await anext(pieces, b"")
+        if part is not None:
+            handler.set_status(206)
+            handler.set_header("Content-Range", f"bytes {start}-{end - 1}/{info.size}")
+        handler.set_header("Content-Length", str(end - start))
+        await _write(handler, first, pieces)
+    finally:
+        downloads.give_back()
 
 
 async def _write(handler: Handler, piece: bytes, more: AsyncIterator[bytes]) -> None:

@@ -4,6 +4,7 @@
 REST frameworks do, a list of messages a field. The text of any other exception stays here.
 """
 
+import secrets
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
@@ -19,13 +20,17 @@ _STATUS: Final[dict[type[errors.FlaasError], int]] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.Gone: 410,
+    errors.TooSlow: 408,
     errors.TooLarge: 413,
     errors.WrongMediaType: 415,
     errors.TooManyAttempts: 429,
     errors.Unavailable: 503,
+    errors.NoRoom: 507,
 }
 
-_RETRY_AFTER_SECONDS: Final = "5"
+_RETRY_AFTER_SECONDS: Final = 5
+_RETRY_SPREAD_SECONDS: Final = 15
+"""Phones that were refused together come back spread over this."""
 
 
 class ErrorAnswer(NamedTuple):
@@ -41,8 +46,8 @@ def answer(error: BaseException | None, status: int = 500) -> ErrorAnswer:
     if isinstance(error, errors.FlaasError):
         body = {"detail": error.detail, "code": error.error_code}
         headers = {}
-        if isinstance(error, errors.Unavailable):
-            headers["Retry-After"] = _RETRY_AFTER_SECONDS
+        if isinstance(error, errors.Unavailable | errors.NoRoom):
+            headers["Retry-After"] = _retry_after()
         elif isinstance(error, errors.TooManyAttempts):
             headers["Retry-After"] = str(error.seconds)
         return ErrorAnswer(_STATUS[type(error)], body, headers)
@@ -55,6 +60,10 @@ def answer(error: BaseException | None, status: int = 500) -> ErrorAnswer:
 def is_expected(error: BaseException | None) -> bool:
     """Whether it is the caller's doing, or a dependency's, and needs no traceback."""
     return isinstance(error, errors.FlaasError | HTTPError)
+
+
+def _retry_after() -> str:
+    return str(_RETRY_AFTER_SECONDS + secrets.randbelow(_RETRY_SPREAD_SECONDS + 1))
 
 
 def _code(phrase: str) -> str:

@@ -6,6 +6,9 @@ from flaas.web.forms import FORM, read_form
 
 
 class FieldsHandler(Handler):
+    # Anyone may send to these, and what is read so far is held.
+    body_limit = 64 << 10
+
     def fields(self, *names: str) -> list[str]:
         """These text fields of the form or the JSON object. Raises `Invalid`."""
         given = self._read()
