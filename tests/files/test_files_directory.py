@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flaas.domain.errors import NoRoom
 from flaas.domain.ports import FileMissing
 from flaas.files import blocking
 from flaas.files.directory import DirectoryFiles
@@ -224,7 +225,7 @@ async def test_a_short_write_is_continued(
     assert await get(directory_files, KEY) == made_of(10_001)
 
 
-async def test_a_full_disk_is_an_os_error(
+async def test_a_full_disk_is_said_and_leaves_nothing(
     directory_files: DirectoryFiles, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full(FileIO):
@@ -232,7 +233,7 @@ async def test_a_full_disk_is_an_os_error(
             raise OSError(errno.ENOSPC, "no space")
 
     monkeypatch.setattr(blocking, "FileIO", Full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(NoRoom):
         await put(directory_files, KEY)
     assert partials(root) == []
     assert await keys(directory_files) == []

@@ -521,5 +521,5 @@ def test_a_bomb_is_not_unpacked(world: World) -> None:
         ("POST", "/api/project", world.staff, "Content-Type: application/gzip"),
         ("PUT", "/admin/models/NEW", world.staff, "Content-Encoding: gzip"),
     ):
-        refused(world, world.call(method, path, token, bomb, header), 415)
+        refused(world, world.call(method, path, token, bomb, header), 413, 415)
     assert world.memory - before < 200 * MEBIBYTE
