@@ -54,7 +54,7 @@ def exchange(url: str, sent: bytes, *, half_close: bool = False) -> Reply | None
             connection.sendall(sent)
             if half_close:
                 connection.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
             pass  # It has read enough; its answer may be there.
         return _read(connection, sent.partition(b" ")[0].decode("latin-1"))
 
