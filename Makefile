@@ -1,9 +1,9 @@
-# make install · demo · run · check · test
+# make install · demo · run · check · test · soak
 PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run check test clean
+.PHONY: help install demo run check test audit soak clean
 
 help:  ## Say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -27,9 +27,23 @@ check: install  ## Lint, types, and which way the imports point
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_structure.py
+	@$(MAKE) --no-print-directory audit
+
+# Says what is known of the packages that are installed. It never fails the build: a network that
+# is not there, and a finding that has no fix yet, are no reason to stop all other work.
+audit:  ## Look the installed packages up in the advisory database, where it can be reached
+	@if $(BIN)/python -c 'import socket; socket.create_connection(("pypi.org", 443), 5)' 2>/dev/null; then \
+		( test -x .venv/audit/bin/pip-audit || \
+			( $(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install -q 'pip-audit>=2.7,<3' ) ) && \
+		.venv/audit/bin/pip-audit --progress-spinner off -r requirements.txt \
+		|| echo 'pip-audit: see above; the build goes on'; \
+	else echo 'pip-audit: skipped, the advisory database cannot be reached from here'; fi
 
 test: install  ## Every test, on a real MongoDB and a real S3 endpoint
 	$(BIN)/pytest -n 2
+
+soak: install  ## Ten minutes of 1,000 phones that misbehave and servers that are killed
+	$(BIN)/python -m tests.crash.soak --seconds 600
 
 clean:  ## Remove what the targets above made
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

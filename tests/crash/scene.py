@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -17,7 +17,8 @@ import aiohttp
 import numpy as np
 
 from flaas import settings as settings_module
-from flaas.app import open_app
+from flaas.app import App, open_app
+from flaas.domain.device import User
 from flaas.domain.round import RoundStatus
 from flaas.fleet.pushwoosh import PushwooshStandIn
 from flaas.settings import Settings
@@ -239,27 +240,32 @@ class Project:
         return int(self._scene.database["participants"].count_documents(query))
 
 
-async def prepare(scene: Scene) -> Project:
+async def prepare(
+    scene: Scene, phones: int = PHONES, parameters: int = PARAMETERS, **settings: Any
+) -> Project:
     """Accounts, a model and a project that is not started yet; no server runs."""
+    payload = {"title": "Crash", "model": "M", "number_of_rounds": 2, "seed": 7, **settings}
     async with open_app(scene.settings) as app:
         services = app.services
         await services.accounts.ensure_staff(ADMIN, ADMIN_PASSWORD)
         async with await services.catalogue.receive_model("M") as model:
-            await model.write(floats([0.25] * PARAMETERS))
+            await model.write(floats([0.25] * parameters))
             await model.finish()
         staff = await services.store.users.by_username(ADMIN)
         assert staff
-        made = await services.projects.create(
-            staff, {"title": "Crash", "model": "M", "number_of_rounds": 2, "seed": 7}
-        )
-        await services.accounts.create_users(PHONES, prefix="phone")
+        made = await services.projects.create(staff, payload)
+        await services.accounts.create_users(phones, prefix="phone")
         await services.accounts.assign(made.id, "phone")
         project = Project(scene, made.id)
         project.operator.token = services.tokens.issue(staff).access
-        async for user in services.store.users.members(made.id):
+        async for user in members_of(app, made.id):
             token = services.tokens.issue(user).access
             project.phones.append(PhoneCaller(scene.url, token, user.username))
     return project
+
+
+def members_of(app: App, project_id: int) -> AsyncIterator[User]:
+    return app.services.store.users.members(project_id)
 
 
 async def facts(scene: Scene, project_id: int) -> dict[str, Any]:
