@@ -10,6 +10,7 @@ from flaas.domain.errors import Invalid, NotFound
 from flaas.domain.project import Project
 from flaas.domain.round import Round, RoundStatus
 from flaas.operations.operation import Arguments, Desk, Kind, Lines, Parameter
+from flaas.services.audit import record
 
 PROJECT: Final = Parameter("project", "Project ID", Kind.NUMBER, positional=True)
 
@@ -107,11 +108,13 @@ async def kept(desk: Desk, folder: str, arguments: Arguments, lines: Lines) -> L
     name = arguments["filename"]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name):
         raise Invalid({"filename": ["Expected up to 128 letters, digits, dots, - and _."]})
-    async with desk.services.files.create(f"results/{folder}/{name}") as out:
+    key = f"results/{folder}/{name}"
+    async with desk.services.files.create(key) as out:
         async for line in lines:
             await out.write(f"{line}\n".encode())
             yield line
         await out.commit()
+    await record(desk.store, desk.now, "extract written", after={"file": key})
 
 
 def stamp(desk: Desk, moment: datetime) -> str:

@@ -68,3 +68,11 @@ async def test_a_time_that_is_none_is_refused(server: Server) -> None:
     answer = await server.operator.call("GET", "/admin/reports/events?since=yesterday")
     assert answer.status == 400
     assert answer.json == {"since": ["Expected a time such as 2021-11-05 or 2021-11-05T14:30."]}
+
+
+async def test_an_extract_that_leaves_a_file_is_recorded(server: Server) -> None:
+    path = "/admin/reports/extract-device-status-responses/2024-01-01/2024-01-02/a.json"
+    assert (await server.operator.call("GET", path)).status == 200
+    events = (await server.operator.call("GET", "/admin/reports/events?format=json")).json
+    assert (events[-1]["who"], events[-1]["what"]) == (ADMIN, "extract written")
+    assert events[-1]["after"] == {"file": "results/responses/a.json"}
