@@ -100,7 +100,7 @@ def assemble(settings: Settings, ports: Ports, runner: Runner, clock: Clock) -> 
     """The services on their ports. A test may put a fault in front of a port."""
     store, files = ports.store, ports.files
     secret = signing_secret(settings)
-    aggregation = Aggregation(files, runner)
+    aggregation = Aggregation(files, runner, memory=settings.aggregation_memory_mb << 20)
     rounds = Rounds(store, Transitions(store, files, aggregation), clock)
     outbox = OutboxSender(store, ports.push, clock)
     scheduler = Scheduler(

@@ -3,7 +3,6 @@
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 DTYPE: Final = np.dtype("<f4")
 """A model file is raw little-endian float32 without a header."""
@@ -25,8 +24,3 @@ class NonFiniteCount:
         self._rest = piece[whole:]
         values = np.frombuffer(piece, DTYPE, count=whole // PARAMETER_BYTES)
         self.count += values.size - int(np.count_nonzero(np.isfinite(values)))
-
-
-def as_parameters(data: bytes) -> NDArray[np.float32]:
-    """A read-only view of whole parameters, shape (len(data) / 4,)."""
-    return np.frombuffer(data, DTYPE)

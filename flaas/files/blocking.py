@@ -65,6 +65,16 @@ class OpenFile:
         return self._file
 
 
+def read_into(path: Path, buffer: memoryview, start: int) -> int:
+    """Fill `buffer` from `start` on; the number of bytes that there were."""
+    filled = 0
+    with path.open("rb", buffering=0) as file:
+        file.seek(start)
+        while filled < len(buffer) and (count := file.readinto(buffer[filled:])):
+            filled += count
+    return filled
+
+
 def copy_contents(source: Path, target: Path) -> None:
     """Make `target` a flushed copy of `source`."""
     with source.open("rb") as reader, target.open("xb") as writer:

@@ -11,7 +11,7 @@ from typing import Final, Self
 from uuid import uuid4
 
 from flaas.domain.ports import FileChanged, FileInfo, FileMissing, FileWriter
-from flaas.files.blocking import PIECE, OpenFile, copy_contents, put_in_place
+from flaas.files.blocking import PIECE, OpenFile, copy_contents, put_in_place, read_into
 from flaas.files.errors import FilesUnavailable, full_disk_told
 from flaas.files.keys import check_folder, check_key, check_prefix
 
@@ -79,6 +79,12 @@ class DirectoryFiles:
             raise FileMissing(key) from None
         finally:
             await asyncio.shield(asyncio.to_thread(file.close))
+
+    async def read_into(self, key: str, buffer: memoryview, start: int = 0) -> int:
+        try:
+            return await asyncio.to_thread(read_into, self._path(key), buffer, start)
+        except _NO_FILE:
+            raise FileMissing(key) from None
 
     async def stat(self, key: str) -> FileInfo | None:
         return await asyncio.to_thread(_info, key, self._path(key))

@@ -112,6 +112,13 @@ class S3Files:
                     left -= len(piece)
                     yield piece
 
+    async def read_into(self, key: str, buffer: memoryview, start: int = 0) -> int:
+        filled = 0
+        async for piece in self.read(key, start, start + len(buffer)):
+            buffer[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        return filled
+
     async def stat(self, key: str) -> FileInfo | None:
         check_key(key)
         try:

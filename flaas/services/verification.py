@@ -56,11 +56,12 @@ class Verification:
         )
         await self._check_files(round_, expected, verified)
         try:
-            mean = await self.aggregation.mean(round_, counted, parameters)
+            digest = hashlib.sha256()
+            async for mean in self.aggregation.means(round_, counted, parameters):
+                await self.aggregation.runner.run(digest.update, mean.data)
         except UpdatesDamaged:
             verified.wrong.append("the updates make no model any more")
         else:
-            digest = await self.aggregation.runner.run(hashlib.sha256, mean.data)
             if digest.hexdigest() != expected:
                 verified.wrong.append("the updates make another model than the recorded one")
         return verified

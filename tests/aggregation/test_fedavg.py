@@ -15,8 +15,8 @@ def averaged(updates: list[NDArray[np.float32]], piece: int = 2) -> NDArray[np.f
     average = FedAvg(len(updates[0]))
     for update in updates:
         for start in range(0, len(update), piece):
-            average.add(start, update[start : start + piece])
-        average.end_update()
+            average.add(start, [update[start : start + piece]])
+        average.end_updates(1)
     return average.model()
 
 

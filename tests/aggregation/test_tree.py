@@ -20,8 +20,9 @@ def summed(updates: Sequence[NDArray[np.float32]], cuts: Sequence[int] = ()) -> 
     bounds = [0, *sorted(cuts), len(updates[0])]
     for update in updates:
         for start, end in pairwise(bounds):
-            tree.add(start, update[start:end])
-        tree.end_update()
+            if start < end:
+                tree.add(start, [update[start:end]])
+        tree.end_updates(1)
     return tree
 
 
@@ -74,15 +75,45 @@ def test_a_negative_zero_stays_one(count: int) -> None:
     assert bits(total) == bits([-0.0, 0.0])
 
 
+@unhurried
+@given(data=st.data(), count=st.sampled_from([1, 2, 63, 64, 65, 130]))
+def test_some_at_a_time_give_the_same_bits(data: st.DataObject, count: int) -> None:
+    updates = made_up(count, 16)
+    tree, left = TreeSum(16), list(updates)
+    while left:
+        some = data.draw(st.integers(1, min(tree.room, len(left))))
+        batch, left = left[:some], left[some:]
+        tree.begin()
+        for piece in (slice(0, 7), slice(7, 16)):
+            tree.add(piece.start, [update[piece] for update in batch])
+        tree.end_updates(some)
+
+    assert tree.updates == count
+    assert bits(tree.total()) == bits(summed(updates).total())
+
+
+def test_a_model_of_many_blocks_is_summed_as_by_the_book(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flaas.aggregation.tree._BLOCK", 3)
+    updates = made_up(70, 10)
+    tree = TreeSum(10)
+    tree.add(0, updates[:64])
+    tree.end_updates(64)
+    assert tree.room == 64
+    tree.add(0, updates[64:])
+    tree.end_updates(6)
+    assert tree.room == 58
+    assert bits(tree.total()) == bits(by_the_book(updates))
+
+
 def test_what_was_added_is_not_held_on_to() -> None:
     """Pieces are views of buffers that are used again."""
     tree = TreeSum(2)
     buffer = np.array([1, 2], np.float32)
-    tree.add(0, buffer)
-    tree.end_update()
+    tree.add(0, [buffer])
+    tree.end_updates(1)
     buffer[:] = 10
-    tree.add(0, buffer)
-    tree.end_update()
+    tree.add(0, [buffer])
+    tree.end_updates(1)
 
     assert tree.total().tolist() == [11, 12]
 
@@ -94,7 +125,7 @@ def test_there_is_no_sum_of_nothing() -> None:
 
 def test_an_update_that_did_not_end_is_none() -> None:
     tree = TreeSum(3)
-    tree.add(0, np.ones(3, np.float32))
+    tree.add(0, [np.ones(3, np.float32)])
 
     with pytest.raises(ValueError, match="no update"):
         tree.total()

@@ -481,7 +481,9 @@ def with_ports(world: World, wrap: Callable[[Any], Any]) -> Rounds:
     store: Store = wrap(world.services.store)
     files: Files = wrap(world.services.files)
     runner = Runner(1)
-    return Rounds(store, Transitions(store, files, Aggregation(files, runner)), world.clock)
+    return Rounds(
+        store, Transitions(store, files, Aggregation(files, runner, memory=1 << 20)), world.clock
+    )
 
 
 async def stage(world: World, number: int, answers: int, rounds: int) -> int:

@@ -47,6 +47,10 @@ class Files(Protocol):
         Raises `FileMissing`, and `FileChanged` where `etag` is given and another one's.
         """
 
+    async def read_into(self, key: str, buffer: memoryview, start: int = 0) -> int:
+        """Fill `buffer`, of bytes, with the file's from `start` on; how many there were: fewer
+        than it has room for where the file ends. Raises `FileMissing`."""
+
     async def stat(self, key: str) -> FileInfo | None:
         """None where there is no such file."""
 
