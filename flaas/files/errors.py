@@ -25,5 +25,5 @@ def full_disk_told() -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        _log.error("the file store is full: %s", error.strerror)  # noqa: TRY400 - no traceback
+        _log.error("the file store is full: %s", error.strerror)
         raise NoRoom("The server has no room left for files; try again later.") from error

@@ -16,7 +16,7 @@ from flaas.fleet.client import Account, Client, Tokens, open_session
 from flaas.fleet.retry import Backoff
 from flaas.lifecycle import running
 from flaas.settings import Settings
-from flaas.web import download, turns
+from flaas.web import base, download, turns
 
 from ..conftest import TestClock
 from ..support import Operator, PhoneCaller, Server
@@ -123,6 +123,7 @@ async def test_a_body_that_stalls_is_refused_and_makes_room(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "_PORTION_SECONDS", 0.3)
+    monkeypatch.setattr(base, "_DRAIN_SECONDS", 0.5)
     await trial.ask_all()
     async with unfinished_upload(trial) as (reader, _), asyncio.timeout(SOON):
         status, answer = await read_answer(reader)
@@ -164,11 +165,10 @@ async def test_only_the_client_s_time_counts_and_every_portion_begins_anew(
             await asyncio.sleep(0.2)
             pace.stop()
             pace.came(size)
-            await asyncio.sleep(0.2)  # ours
     pace.wait()
     await asyncio.sleep(0.2)
     pace.stop()
-    await asyncio.sleep(1.2)  # ours
+    await asyncio.sleep(1.0)  # ours
     assert not slow.is_set()
     pace.wait()
     await asyncio.wait_for(slow.wait(), SOON)
