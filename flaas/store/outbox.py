@@ -11,8 +11,9 @@ from pymongo.errors import DuplicateKeyError
 from flaas.domain.outbox import PushBatch
 from flaas.store.documents import Repository, dump, lasting, load_optional
 
-_CLAIM_LASTS: Final = timedelta(minutes=1)
-"""Longer than a push may take; after it, a batch of a sender that died is due again."""
+_CLAIM_LASTS: Final = timedelta(minutes=2)
+"""Longer than a push may take, by more than the minute that replicas' clocks may differ; after
+it, a batch of a sender that died is due again."""
 
 
 class MongoOutbox(Repository):
