@@ -1,6 +1,5 @@
 """Between the records of `domain` and MongoDB's documents."""
 
-import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable
@@ -85,7 +84,9 @@ def _translated(method: Callable[..., Any]) -> Callable[..., Any]:
     async def call(self: Repository, *args: Any, **kwargs: Any) -> Any:
         self._gate.check()
         try:
-            async with asyncio.timeout(None if method in _LASTING else CALL_SECONDS):
+            if method in _LASTING:
+                return await method(self, *args, **kwargs)
+            async with self._gate.limited(CALL_SECONDS):
                 return await method(self, *args, **kwargs)
         except Exception as error:
             if not is_away(error):

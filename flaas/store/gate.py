@@ -6,6 +6,8 @@ each for itself, and one ping after the other finds out when it is back.
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from pymongo.errors import (
@@ -43,6 +45,17 @@ class Gate:
     def __init__(self, database: Any) -> None:
         self._database = database
         self._watching: asyncio.Task[None] | None = None
+        self._waiting: set[asyncio.Timeout] = set()
+
+    @asynccontextmanager
+    async def limited(self, seconds: float) -> AsyncIterator[None]:
+        """Raise TimeoutError where the block takes longer, and once the database is found away."""
+        async with asyncio.timeout(seconds) as limit:
+            self._waiting.add(limit)
+            try:
+                yield
+            finally:
+                self._waiting.discard(limit)
 
     def check(self) -> None:
         """Raises `Unavailable` while the database is away."""
@@ -60,15 +73,22 @@ class Gate:
             await asyncio.gather(self._watching, return_exceptions=True)
 
     async def _watch(self) -> None:
-        told = False
-        while not await self._answers():
-            if not told:
-                log.warning("the database is away: calls are refused until it answers")
-                told = True
-            await asyncio.sleep(_PAUSE_SECONDS)
-        if told:
+        try:
+            if await self._answers():
+                return
+            log.warning("the database is away: calls are refused until it answers")
+            self._give_up_waiting()
+            while not await self._answers():
+                await asyncio.sleep(_PAUSE_SECONDS)
             log.warning("the database is back")
-        self._watching = None
+        finally:
+            self._watching = None
+
+    def _give_up_waiting(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for limit in self._waiting:
+            if not limit.expired():
+                limit.reschedule(now)
 
     async def _answers(self) -> bool:
         try:
