@@ -78,8 +78,10 @@ class Gate:
                 return
             log.warning("the database is away: calls are refused until it answers")
             self._give_up_waiting()
-            while not await self._answers():
+            back = False
+            while not back:
                 await asyncio.sleep(_PAUSE_SECONDS)
+                back = await self._answers()
             log.warning("the database is back")
         finally:
             self._watching = None

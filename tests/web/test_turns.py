@@ -240,6 +240,23 @@ async def test_connections_beyond_the_bound_are_closed(
             writer.close()
 
 
+async def test_a_client_that_asks_and_never_reads_is_cut(
+    make_settings: Callable[..., Settings], clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "_DEAF_MILLISECONDS", 500)
+    async with running(make_settings(), clock) as (_, url):
+        address, loop = urlsplit(url), asyncio.get_running_loop()
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
+            deaf.setblocking(False)
+            await loop.sock_connect(deaf, (address.hostname, address.port))
+            with pytest.raises(ConnectionError):
+                async with asyncio.timeout(SOON):
+                    while True:
+                        requests = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n" * 200
+                        await loop.sock_sendall(deaf, requests)
+
+
 async def test_a_client_that_does_not_read_its_download_is_cut_and_makes_room(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
