@@ -14,11 +14,19 @@ from aiobotocore.session import get_session
 from flaas.domain.ports import FileChanged, FileInfo, FileMissing, FileWriter
 from flaas.files.errors import FilesUnavailable
 from flaas.files.keys import FOLDERS, check_folder, check_key, check_prefix
-from flaas.files.s3_errors import S3_FAULTS, away, code, translated
+from flaas.files.s3_errors import CALL_SECONDS, S3_FAULTS, away, called, code, translated
 from flaas.files.s3_writer import S3Writer
 
 PIECE: Final = 1024 * 1024
 """Bytes that are handed on at a time."""
+
+_CONNECT_SECONDS: Final = 5.0
+_READ_SECONDS: Final = 15.0
+_TRIES: Final = 3
+"""A phone waits two minutes for its answer, and is to hear of a store that is away before."""
+
+_DISCARD_SECONDS: Final = 5.0
+"""How long the end of a writer waits until what it wrote is taken back."""
 
 _BUCKET_REASONS: Final = {
     "404": "it does not exist",
@@ -35,6 +43,7 @@ class S3Files:
         self._client = client
         self._bucket = bucket
         self._link_seconds = link_seconds
+        self._discards: set[asyncio.Task[None]] = set()
 
     @classmethod
     @asynccontextmanager
@@ -67,12 +76,19 @@ class S3Files:
                     )
                 )
                 client.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
+                client.meta.events.register_last("before-call.s3", _expect_nothing)
                 await client.head_bucket(Bucket=bucket)
             # botocore raises ValueError for an endpoint that is no URL.
             except (*S3_FAULTS, ValueError) as error:
                 reason = _BUCKET_REASONS.get(code(error), str(error))
                 raise FilesUnavailable(f"bucket {bucket!r} cannot be used: {reason}") from error
-            yield cls(client, bucket, link_seconds if links else None)
+            files = cls(client, bucket, link_seconds if links else None)
+            try:
+                yield files
+            finally:
+                for discard in files._discards:
+                    discard.cancel()
+                await asyncio.gather(*files._discards, return_exceptions=True)
 
     @asynccontextmanager
     async def create(self, key: str) -> AsyncIterator[FileWriter]:
@@ -81,7 +97,11 @@ class S3Files:
         try:
             yield writer
         finally:
-            await asyncio.shield(writer.discard())
+            # With a store that is away it takes until that is back, and nobody waits for that.
+            discard = asyncio.create_task(writer.discard())
+            self._discards.add(discard)
+            discard.add_done_callback(self._discards.discard)
+            await asyncio.wait([discard], timeout=_DISCARD_SECONDS)
 
     async def read(
         self, key: str, start: int = 0, end: int | None = None, *, etag: str | None = None
@@ -96,9 +116,10 @@ class S3Files:
         same = {} if etag is None else {"IfMatch": f'"{etag}"'}
         with translated(key):
             try:
-                answer = await self._client.get_object(
-                    Bucket=self._bucket, Key=key, Range=f"bytes={start}-{last}", **same
-                )
+                async with asyncio.timeout(CALL_SECONDS):
+                    answer = await self._client.get_object(
+                        Bucket=self._bucket, Key=key, Range=f"bytes={start}-{last}", **same
+                    )
             except S3_FAULTS as error:
                 if code(error) == "InvalidRange":  # it begins at the end, or behind
                     return
@@ -108,7 +129,8 @@ class S3Files:
             left: int = answer["ContentLength"]
             async with answer["Body"] as body:
                 while left:
-                    piece = await _read_piece(body, min(PIECE, left))
+                    async with asyncio.timeout(CALL_SECONDS):
+                        piece = await _read_piece(body, min(PIECE, left))
                     left -= len(piece)
                     yield piece
 
@@ -122,7 +144,7 @@ class S3Files:
     async def stat(self, key: str) -> FileInfo | None:
         check_key(key)
         try:
-            with translated(key):
+            async with called(key):
                 head = await self._client.head_object(Bucket=self._bucket, Key=key)
         except FileMissing:
             return None
@@ -131,7 +153,7 @@ class S3Files:
     async def copy(self, source: str, target: str) -> None:
         check_key(source)
         check_key(target)
-        with translated(source):
+        async with called(source):
             await self._client.copy_object(
                 Bucket=self._bucket,
                 Key=target,
@@ -151,7 +173,7 @@ class S3Files:
         deleted = 0
         async for page in self._pages(prefix):
             keys = [entry["Key"] for entry in page]
-            with translated(prefix):
+            async with called(prefix):
                 answer = await self._client.delete_objects(
                     Bucket=self._bucket,
                     Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
@@ -209,10 +231,11 @@ def _config(*, path_style: bool) -> AioConfig:
         signature_version="s3v4",
         # A store of one's own seldom has a DNS name for each bucket.
         s3={"addressing_style": "path" if path_style else "auto"},
-        connect_timeout=10,
-        read_timeout=60,
-        retries={"mode": "standard", "max_attempts": 5},
-        max_pool_connections=50,
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": _TRIES},
+        # Two for each upload at a time, and some.
+        max_pool_connections=100,
         # Checksums that Amazon added late, and many other stores refuse.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -224,6 +247,11 @@ def _add_md5(params: dict[str, Any], **_: Any) -> None:
     it moved to newer checksums."""
     digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
     params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+def _expect_nothing(params: dict[str, Any], **_: Any) -> None:
+    """botocore has a body that is a file wait for a go-ahead, and no time-out bounds that wait."""
+    params["headers"].pop("Expect", None)
 
 
 async def _read_piece(body: Any, size: int) -> bytes:

@@ -5,13 +5,19 @@ import io
 import logging
 from typing import Any, Final
 
-from flaas.files.s3_errors import S3_FAULTS, code, translated
+from flaas.files.s3_errors import CALL_SECONDS, S3_FAULTS, code, translated
 
 PART: Final = 8 * 1024 * 1024
 """Bytes of a part, and of the largest object that is sent in one request."""
 
 PARTS_IN_FLIGHT: Final = 2
 """With the part that is being filled, a writer holds three: 24 MiB."""
+
+_COMMIT_SECONDS: Final = 90.0
+"""What a phone waits for after its last byte; it gives up after two minutes."""
+
+_DISCARD_PAUSES: Final = (1.0, 5.0, 20.0, 60.0, 300.0)
+"""Between the tries to take back what was written, in seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,16 +47,20 @@ class S3Writer:
         self._check_open()
         self._closed = True
         with translated(self._key):
-            if self._upload is None:
-                body = self._take(len(self._buffer))
-                await self._client.put_object(**self._where, Body=body)
-                return
-            await self._start_part(len(self._buffer))
-            parts = await asyncio.gather(*self._parts)
-            await self._client.complete_multipart_upload(
-                **self._upload, MultipartUpload={"Parts": parts}
-            )
-            self._committed = True
+            async with asyncio.timeout(_COMMIT_SECONDS):
+                await self._commit()
+
+    async def _commit(self) -> None:
+        if self._upload is None:
+            body = self._take(len(self._buffer))
+            await self._client.put_object(**self._where, Body=body)
+            return
+        await self._start_part(len(self._buffer))
+        parts = await asyncio.gather(*self._parts)
+        await self._client.complete_multipart_upload(
+            **self._upload, MultipartUpload={"Parts": parts}
+        )
+        self._committed = True
 
     async def discard(self) -> None:
         """Take back the parts of an upload that was not committed."""
@@ -66,12 +76,20 @@ class S3Writer:
         await asyncio.wait([self._opening])
         if self._opening.exception():
             return
-        try:
-            await self._client.abort_multipart_upload(**self._opening.result())
-        except S3_FAULTS as error:
-            # A commit whose answer got lost leaves nothing to take back.
-            if code(error) != "NoSuchUpload":
-                _log.warning("parts of %s stay in the bucket: %s", self._key, error)
+        for pause in (*_DISCARD_PAUSES, None):
+            try:
+                async with asyncio.timeout(CALL_SECONDS):
+                    await self._client.abort_multipart_upload(**self._opening.result())
+            except (*S3_FAULTS, TimeoutError) as error:
+                # A commit whose answer got lost leaves nothing to take back.
+                if code(error) == "NoSuchUpload":
+                    return
+                if pause is None:
+                    _log.warning("parts of %s stay in the bucket: %r", self._key, error)
+                    return
+            else:
+                return
+            await asyncio.sleep(pause)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -101,9 +119,11 @@ class S3Writer:
         return part
 
     async def _open(self) -> dict[str, str]:
-        answer = await self._client.create_multipart_upload(**self._where)
+        async with asyncio.timeout(CALL_SECONDS):
+            answer = await self._client.create_multipart_upload(**self._where)
         return {**self._where, "UploadId": answer["UploadId"]}
 
     async def _send(self, upload: dict[str, str], number: int, part: io.BytesIO) -> dict[str, Any]:
-        answer = await self._client.upload_part(**upload, PartNumber=number, Body=part)
+        async with asyncio.timeout(CALL_SECONDS):
+            answer = await self._client.upload_part(**upload, PartNumber=number, Body=part)
         return {"PartNumber": number, "ETag": answer["ETag"]}

@@ -4,12 +4,12 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, NotPrimaryError
 
 from flaas.domain.errors import Unavailable
+from flaas.store.gate import Gate, is_away
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -18,7 +18,8 @@ Document = dict[str, Any]
 Collection = Any
 Database = Any
 
-_AWAY = (ConnectionFailure, ExecutionTimeout, NotPrimaryError)
+CALL_SECONDS: Final = 10.0
+"""What a call takes longer for is not coming: the database is away."""
 
 
 def dump(record: msgspec.Struct) -> Document:
@@ -44,17 +45,29 @@ def streamed(cursor: Any) -> Any:
     return cursor.batch_size(1_000)
 
 
+def lasting(method: Callable[..., T]) -> Callable[..., T]:
+    """Marks a method whose work grows with the number of phones: it may last as long as the
+    database works at it. The others are cut after `CALL_SECONDS`."""
+    _LASTING.add(method)
+    return method
+
+
+_LASTING: Final[set[Callable[..., Any]]] = set()
+
+
 class Repository:
     """The queries on one collection.
 
     A database that is away raises `Unavailable` out of every public method: callers know
-    nothing of the driver, nor of its exceptions.
+    nothing of the driver, nor of its exceptions. What a generator reads, a report's rows, may
+    take as long as it takes.
     """
 
     collection_name: ClassVar[str]
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, gate: Gate) -> None:
         self._collection: Collection = database[self.collection_name]
+        self._gate = gate
 
     def __init_subclass__(cls) -> None:
         for name, member in list(vars(cls).items()):
@@ -68,10 +81,17 @@ class Repository:
 
 def _translated(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    async def call(*args: Any, **kwargs: Any) -> Any:
+    async def call(self: Repository, *args: Any, **kwargs: Any) -> Any:
+        self._gate.check()
         try:
-            return await method(*args, **kwargs)
-        except _AWAY as error:
+            if method in _LASTING:
+                return await method(self, *args, **kwargs)
+            async with self._gate.limited(CALL_SECONDS):
+                return await method(self, *args, **kwargs)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            self._gate.shut()
             raise _unavailable() from error
 
     return call
@@ -79,11 +99,15 @@ def _translated(method: Callable[..., Any]) -> Callable[..., Any]:
 
 def _translated_iterator(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    async def iterate(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+    async def iterate(self: Repository, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        self._gate.check()
         try:
-            async for item in method(*args, **kwargs):
+            async for item in method(self, *args, **kwargs):
                 yield item
-        except _AWAY as error:
+        except Exception as error:
+            if not is_away(error):
+                raise
+            self._gate.shut()
             raise _unavailable() from error
 
     return iterate

@@ -11,6 +11,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 
 from flaas.store.documents import Database, Repository
+from flaas.store.gate import Gate
 from flaas.store.leases import MongoLeases
 from flaas.store.outbox import MongoOutbox
 from flaas.store.participants import MongoParticipants
@@ -27,7 +28,13 @@ logging.getLogger("pymongo.command").setLevel(logging.INFO)
 DEFAULT_DATABASE: Final = "flaas"
 
 _AWAY_AFTER_MS: Final = 5_000
-"""How long a call looks for the database before it gives up. A request waits no longer."""
+"""How long a call looks for the database before it gives up.
+
+There is no `socketTimeoutMS`, which would cut long reports too: `documents.CALL_SECONDS` bounds
+the calls that requests wait for, and the driver's monitor (every ten seconds, with a time-out)
+breaks the connections to a server that hangs. No call waits for a connection either: Motor's
+threads are fewer than the pool's connections.
+"""
 
 _INDEX_OPTIONS_CONFLICT: Final = 85
 
@@ -99,18 +106,23 @@ class MongoStore:
     """Implements `domain.ports.Store`."""
 
     def __init__(self, database: Database) -> None:
-        self.users = MongoUsers(database)
-        self.refresh_tokens = MongoRefreshTokens(database)
-        self.sign_ins = MongoSignIns(database)
-        self.projects = MongoProjects(database)
-        self.rounds = MongoRounds(database)
-        self.participants = MongoParticipants(database)
-        self.statuses = MongoStatuses(database)
-        self.outbox = MongoOutbox(database)
-        self.models = MongoModels(database)
-        self.events = MongoEvents(database)
-        self.leases = MongoLeases(database)
-        self._counters = _Counters(database)
+        self._gate = Gate(database)
+        self.users = MongoUsers(database, self._gate)
+        self.refresh_tokens = MongoRefreshTokens(database, self._gate)
+        self.sign_ins = MongoSignIns(database, self._gate)
+        self.projects = MongoProjects(database, self._gate)
+        self.rounds = MongoRounds(database, self._gate)
+        self.participants = MongoParticipants(database, self._gate)
+        self.statuses = MongoStatuses(database, self._gate)
+        self.outbox = MongoOutbox(database, self._gate)
+        self.models = MongoModels(database, self._gate)
+        self.events = MongoEvents(database, self._gate)
+        self.leases = MongoLeases(database, self._gate)
+        self._counters = _Counters(database, self._gate)
+
+    async def close(self) -> None:
+        """Stop looking for a database that is away."""
+        await self._gate.close()
 
     async def next_ids(self, kind: str, count: int = 1) -> int:
         return await self._counters.next_ids(kind, count)
@@ -165,6 +177,10 @@ async def open_store(uri: str, keep_statuses: timedelta) -> AsyncIterator[MongoS
             ) from error
         except PyMongoError:
             raise StoreUnavailable("there is no MongoDB where MONGODB_URI points to") from None
-        yield MongoStore(database)
+        store = MongoStore(database)
+        try:
+            yield store
+        finally:
+            await store.close()
     finally:
         client.close()

@@ -9,10 +9,11 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from flaas.domain.outbox import PushBatch
-from flaas.store.documents import Repository, dump, load_optional
+from flaas.store.documents import Repository, dump, lasting, load_optional
 
-_CLAIM_LASTS: Final = timedelta(minutes=1)
-"""Longer than a push may take; after it, a batch of a sender that died is due again."""
+_CLAIM_LASTS: Final = timedelta(minutes=2)
+"""Longer than a push may take, by more than the minute that replicas' clocks may differ; after
+it, a batch of a sender that died is due again."""
 
 
 class MongoOutbox(Repository):
@@ -47,6 +48,7 @@ class MongoOutbox(Repository):
         document = await self._collection.find_one(query, {"due": 1}, sort=[("due", 1)])
         return document["due"] if document else None
 
+    @lasting
     async def delete_all(self, round_ids: Sequence[int]) -> None:
         await self._collection.delete_many({"round_id": {"$in": list(round_ids)}})
 

@@ -8,7 +8,7 @@ from pymongo import UpdateOne
 
 from flaas.domain.device import User
 from flaas.domain.round import JoinStatus, Member, Part, Participant, Results, Submission
-from flaas.store.documents import Document, Repository, dump, load, load_optional, streamed
+from flaas.store.documents import Document, Repository, dump, lasting, load, load_optional, streamed
 
 _BULK: Final = 1000
 
@@ -39,6 +39,7 @@ class MongoParticipants(Repository):
         query = {"round_id": round_id, "device_id": {"$in": list(device_ids)}}
         return [load(Participant, document) async for document in self._collection.find(query)]
 
+    @lasting
     async def all(self, round_id: int) -> list[Participant]:
         found = self._collection.find({"round_id": round_id}).sort("device_id")
         participants = [load(Participant, document) async for document in found]
@@ -46,6 +47,7 @@ class MongoParticipants(Repository):
         joined.sort(key=lambda one: (one.joined_at, one.device_id))
         return joined + [one for one in participants if one.joined_at is None]
 
+    @lasting
     async def fix_cohort(self, round_id: int, cohort: Sequence[Member]) -> None:
         # An earlier try may have asked others. Nobody was told yet, so it is as if it never was.
         await self._collection.update_many({"round_id": round_id}, {"$set": {"requested": False}})
@@ -141,6 +143,7 @@ class MongoParticipants(Repository):
         )
         return await self.get(round_id, device_id)
 
+    @lasting
     async def freeze(self, round_id: int) -> None:
         # One update a document, atomic there: whoever reports at this moment either counts or
         # is told that the round is over, never both.
@@ -152,6 +155,7 @@ class MongoParticipants(Repository):
         values = {"counted": False, "rejected": reason}
         await self._collection.update_one(_key(round_id, device_id), {"$set": values})
 
+    @lasting
     async def tally(self, round_id: int) -> tuple[int, int]:
         query = {"round_id": round_id, "requested": True}
         asked = await self._collection.count_documents(query)
@@ -162,6 +166,7 @@ class MongoParticipants(Repository):
         silent = {"round_id": round_id, "requested": True, "reported_at": None}
         return await self._collection.find_one(silent, {"_id": 1}) is None
 
+    @lasting
     async def counted(self, round_id: int) -> list[Participant]:
         query = {"round_id": round_id, **_ANSWERED}
         found = self._collection.find(query).sort("device_id")
@@ -221,6 +226,7 @@ class MongoParticipants(Repository):
         values = {"results": dump(results)}
         await self._collection.update_one(_key(round_id, device_id), {"$set": values})
 
+    @lasting
     async def delete_all(self, round_ids: Sequence[int]) -> None:
         await self._collection.delete_many({"round_id": {"$in": list(round_ids)}})
 

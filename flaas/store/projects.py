@@ -9,7 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from flaas.domain.ports import AlreadyExists
 from flaas.domain.project import Project, ProjectStatus
-from flaas.store.documents import Repository, dump, load, load_optional
+from flaas.store.documents import Repository, dump, lasting, load, load_optional
 
 
 class MongoProjects(Repository):
@@ -18,6 +18,7 @@ class MongoProjects(Repository):
     async def get(self, project_id: int) -> Project | None:
         return load_optional(Project, await self._collection.find_one({"_id": project_id}))
 
+    @lasting
     async def all(self) -> list[Project]:
         return [load(Project, document) async for document in self._collection.find().sort("_id")]
 

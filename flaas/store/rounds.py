@@ -5,7 +5,7 @@ from datetime import datetime
 from pymongo.errors import DuplicateKeyError
 
 from flaas.domain.round import Phase, Round, RoundStatus
-from flaas.store.documents import Repository, dump, load, load_optional
+from flaas.store.documents import Repository, dump, lasting, load, load_optional
 
 _OPEN = [RoundStatus.WAIT.value, RoundStatus.TRAINING.value]
 
@@ -26,10 +26,12 @@ class MongoRounds(Repository):
         query = {"project_id": project_id, "status": {"$in": _OPEN}}
         return load_optional(Round, await self._collection.find_one(query, sort=[("number", 1)]))
 
+    @lasting
     async def all(self, project_id: int) -> list[Round]:
         found = self._collection.find({"project_id": project_id}).sort("number")
         return [load(Round, document) async for document in found]
 
+    @lasting
     async def spans(self) -> dict[int, tuple[datetime, datetime]]:
         pipeline = [
             {
@@ -45,6 +47,7 @@ class MongoRounds(Repository):
             async for document in self._collection.aggregate(pipeline)
         }
 
+    @lasting
     async def count(self, project_id: int) -> tuple[int, int]:
         query = {"project_id": project_id}
         complete = await self._collection.count_documents(
@@ -105,5 +108,6 @@ class MongoRounds(Repository):
             },
         )
 
+    @lasting
     async def delete_all(self, project_id: int) -> None:
         await self._collection.delete_many({"project_id": project_id})

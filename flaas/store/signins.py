@@ -11,6 +11,7 @@ from pymongo.write_concern import WriteConcern
 
 from flaas.domain.signin import FORGOTTEN_AFTER, KNOWN_FOR, Bound, waits
 from flaas.store.documents import Database, Document, Repository
+from flaas.store.gate import Gate
 
 _WINDOW: Final = FORGOTTEN_AFTER.total_seconds()
 _KNOWN: Final = KNOWN_FOR.total_seconds()
@@ -19,8 +20,8 @@ _KNOWN: Final = KNOWN_FOR.total_seconds()
 class MongoSignIns(Repository):
     collection_name = "sign_ins"
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, gate: Gate) -> None:
+        super().__init__(database, gate)
         # A count that is lost with a killed mongod is worth no wait for its disk.
         quickly = WriteConcern(w=1, j=False)
         self._collection = self._collection.with_options(write_concern=quickly)

@@ -8,7 +8,7 @@ from pymongo.errors import BulkWriteError
 
 from flaas.domain.device import DeviceDetails, DeviceStatus, User
 from flaas.domain.ports import AlreadyExists
-from flaas.store.documents import Document, Repository, dump, load, load_optional, streamed
+from flaas.store.documents import Document, Repository, dump, lasting, load, load_optional, streamed
 
 _AFTER_ALL: Final = "\U0010ffff"
 """The last character there is; no username has it."""
@@ -23,11 +23,13 @@ class MongoUsers(Repository):
     async def by_username(self, username: str) -> User | None:
         return load_optional(User, await self._collection.find_one({"username": username}))
 
+    @lasting
     async def names_taken(self, usernames: Sequence[str]) -> list[str]:
         query = {"username": {"$in": list(usernames)}}
         found = self._collection.find(query, {"username": 1}).sort("_id")
         return [document["username"] async for document in found]
 
+    @lasting
     async def insert(self, users: Sequence[User]) -> None:
         documents = [dump(user) for user in users]
         try:
@@ -49,6 +51,7 @@ class MongoUsers(Repository):
         query = {"_id": user_id, "password_hash": old}
         await self._collection.update_one(query, {"$set": {"password_hash": new}})
 
+    @lasting
     async def assign(self, prefix: str, project_id: int) -> int:
         members = _prefixed(prefix)
         result = await self._collection.update_many(members, {"$set": {"project_id": project_id}})
@@ -58,10 +61,12 @@ class MongoUsers(Repository):
         await self._collection.update_many(others, {"$set": {"project_id": None}})
         return int(result.matched_count)
 
+    @lasting
     async def unassign(self, project_id: int) -> None:
         query = {"project_id": project_id}
         await self._collection.update_many(query, {"$set": {"project_id": None}})
 
+    @lasting
     async def registered(self, project_id: int) -> int:
         query = {"project_id": project_id, "is_active": True}
         return int(await self._collection.count_documents(query))

@@ -225,15 +225,23 @@ async def test_a_short_write_is_continued(
     assert await get(directory_files, KEY) == made_of(10_001)
 
 
-async def test_a_full_disk_is_said_and_leaves_nothing(
-    directory_files: DirectoryFiles, root: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [(errno.ENOSPC, NoRoom), (errno.EDQUOT, NoRoom), (errno.EIO, OSError)],
+)
+async def test_a_disk_that_takes_no_more_is_told_from_one_that_fails(
+    directory_files: DirectoryFiles,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    raised: type[Exception],
 ) -> None:
     class Full(FileIO):
         def write(self, data: memoryview) -> int:  # type: ignore[override]
-            raise OSError(errno.ENOSPC, "no space")
+            raise OSError(number, "no")
 
     monkeypatch.setattr(blocking, "FileIO", Full)
-    with pytest.raises(NoRoom):
+    with pytest.raises(raised):
         await put(directory_files, KEY)
     assert partials(root) == []
     assert await keys(directory_files) == []

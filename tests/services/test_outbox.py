@@ -144,6 +144,39 @@ async def test_a_push_whose_time_has_passed_is_dropped(post: Post) -> None:
     assert post.push.requests == []
 
 
+async def an_hour_down(post: Post) -> int:
+    """How often a push was tried while the service was down for an hour."""
+    down = post.clock() + timedelta(hours=1)
+    tries = 0
+    while (now := post.clock()) < down:
+        if await post.world.services.store.outbox.next_due():
+            post.push.fail_next(1, Failure.HTTP_500)
+        await post.sender.deliver_due()
+        tries += 1
+        due = await post.world.services.store.outbox.next_due()
+        post.clock.pass_(seconds=(due - now).total_seconds() + 0.01 if due else 60)
+    return tries
+
+
+async def test_after_an_hour_s_outage_a_push_is_delivered_once(post: Post) -> None:
+    await post.put(valid_until=post.clock() + timedelta(hours=2))
+    # Some ten minutes of doubling pauses, then every five.
+    assert 15 <= await an_hour_down(post) <= 25
+    assert await post.sender.deliver_due() == 1
+    assert post.users == {"user0": 1}
+
+
+async def test_after_an_hour_s_outage_a_push_that_is_too_late_is_dropped_and_that_is_said(
+    post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    await post.put(valid_until=post.clock() + timedelta(minutes=59))
+    await an_hour_down(post)
+    assert await post.sender.deliver_due() == 1
+    assert post.push.delivered == []
+    assert "push 1:0 to 1 devices dropped: too late" in caplog.messages
+    assert await post.sender.deliver_due() == 0
+
+
 async def test_two_senders_send_nothing_twice(post: Post) -> None:
     await post.put(20)
     other = replace(post.sender)
@@ -178,7 +211,7 @@ async def test_a_sender_that_died_after_sending_is_repeated_without_a_second_pus
     with pytest.raises(Unavailable):
         await dying.deliver_due()
     assert await post.sender.deliver_due() == 0
-    post.clock.pass_(seconds=61)
+    post.clock.pass_(seconds=121)
     assert await post.sender.deliver_due() == 1
     assert post.transactions == ["flaas-1-0"] * 2
     assert post.users == {"user0": 1}
