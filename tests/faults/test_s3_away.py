@@ -86,6 +86,7 @@ async def trial(
     if size == SMALL:  # a large one takes its time on a slow machine
         monkeypatch.setattr(s3, "_READ_SECONDS", 0.5)
         monkeypatch.setattr(s3, "CALL_SECONDS", 1.5)
+    monkeypatch.setattr(s3, "_TRIES", 2)
     monkeypatch.setattr(s3_writer, "_DISCARD_PAUSES", (0.1,) * 50)
     resource = boto3.resource(
         "s3",
