@@ -64,8 +64,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     drain_seconds: Seconds
     upload_timeout_seconds: Seconds
     uploads_at_a_time: Transfers
-    aggregation_memory_mb: Annotated[int, Meta(ge=1, le=1 << 20)]
     downloads_at_a_time: Transfers
+    aggregation_memory_mb: Annotated[int, Meta(ge=1, le=1 << 20)]
     aws_access_key_id: str | None
     aws_secret_access_key: Secret | None
     aws_region: str | None

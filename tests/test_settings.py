@@ -110,6 +110,7 @@ def test_every_setting_is_read_from_its_variable(name: str) -> None:
     values = {
         "port": "1234",
         "proxies": "2",
+        "aggregation_memory_mb": "64",
         "data_dir": "/elsewhere",
         "s3_redirect": "false",
         "time_zone": "Europe/Madrid",

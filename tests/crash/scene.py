@@ -107,8 +107,8 @@ class Scene:
             if self.process is not None and self.process.exitcode is not None:
                 assert self.process.exitcode == -signal.SIGKILL, self.log()
                 self.deaths += 1
-                # A batch that a dead sender had claimed is free again after a minute.
-                self.pass_(120)
+                # A batch that a dead sender had claimed is free again after two minutes.
+                self.pass_(180)
                 self.start()
 
     def kill(self) -> None:
