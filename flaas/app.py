@@ -21,6 +21,7 @@ from flaas.services.aggregation import Aggregation
 from flaas.services.all import Services
 from flaas.services.catalogue import Catalogue
 from flaas.services.cleanup import CleanUp
+from flaas.services.clock import SharedClock
 from flaas.services.devices import Devices
 from flaas.services.outbox import OutboxSender
 from flaas.services.projects import Projects
@@ -74,13 +75,16 @@ class Ports:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, clock: Clock = utc_now) -> AsyncIterator[App]:
-    """Connect to everything, and close it at the end.
+async def open_app(settings: Settings, clock: Clock | None = None) -> AsyncIterator[App]:
+    """Connect to everything, and close it at the end. Without `clock`, the time is the database's.
 
     Raises `SettingError`, `MongodUnavailable`, `StoreUnavailable`, `FilesUnavailable`.
     """
     async with open_ports(settings) as ports:
         with closing(Runner()) as runner:
+            if clock is None:
+                clock = SharedClock(ports.store, utc_now)
+                await clock.set_right()
             yield assemble(settings, ports, runner, clock)
 
 
@@ -108,6 +112,7 @@ def assemble(settings: Settings, ports: Ports, runner: Runner, clock: Clock) -> 
         outbox,
         every=timedelta(seconds=settings.tick_seconds),
         timeout=timedelta(seconds=settings.tick_timeout_seconds),
+        before_tick=clock.set_right if isinstance(clock, SharedClock) else None,
     )
     accounts = Accounts(store, runner, clock)
     catalogue = Catalogue(store, files, clock)

@@ -7,7 +7,7 @@ restarted.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Final
 
@@ -28,8 +28,14 @@ _AT_WORK: Final = 4
 
 class Scheduler:
     def __init__(
-        self, rounds: Rounds, outbox: OutboxSender, every: timedelta, timeout: timedelta
+        self,
+        rounds: Rounds,
+        outbox: OutboxSender,
+        every: timedelta,
+        timeout: timedelta,
+        before_tick: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._before_tick = before_tick
         self._rounds = rounds
         self._outbox = outbox
         self._timeout = timeout.total_seconds()
@@ -75,6 +81,8 @@ class Scheduler:
         long holds up no other."""
         try:
             async with asyncio.timeout(self._timeout):
+                if self._before_tick is not None:
+                    await self._before_tick()
                 for project_id in await self._rounds.in_progress():
                     self.nudge(project_id)
         except (TimeoutError, Unavailable) as error:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -98,6 +98,13 @@ class _Counters(Repository):
         )
         return int(document["last"]) - count + 1
 
+    async def time(self) -> datetime:
+        database = self._collection.database
+        # A command's answer has times without a zone, unless it is asked for as documents are.
+        answer = await database.command("hello", codec_options=database.codec_options)
+        told: datetime = answer["localTime"]
+        return told
+
     async def ping(self) -> None:
         await self._collection.database.command("ping")
 
@@ -126,6 +133,9 @@ class MongoStore:
 
     async def next_ids(self, kind: str, count: int = 1) -> int:
         return await self._counters.next_ids(kind, count)
+
+    async def time(self) -> datetime:
+        return await self._counters.time()
 
     async def ping(self) -> None:
         await self._counters.ping()

@@ -182,6 +182,7 @@ async def test_the_database_answers_a_ping(store: MongoStore) -> None:
 CALLS: dict[str, Callable[[MongoStore], Any]] = {
     "next_ids": lambda s: s.next_ids("users"),
     "ping": lambda s: s.ping(),
+    "time": lambda s: s.time(),
     "users.get": lambda s: s.users.get(1),
     "users.by_username": lambda s: s.users.by_username("a"),
     "users.names_taken": lambda s: s.users.names_taken(["a"]),

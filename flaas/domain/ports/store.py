@@ -317,4 +317,7 @@ class Store(Protocol):
     async def next_ids(self, kind: str, count: int = 1) -> int:
         """Reserve `count` consecutive 32-bit ids; the first of them."""
 
+    async def time(self) -> datetime:
+        """By the database's clock."""
+
     async def ping(self) -> None: ...
