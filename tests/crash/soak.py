@@ -59,7 +59,10 @@ CLOCK_JUMPS: Final = (-60.0, 60.0)
 class Tally:
     injected: Counter[str] = field(default_factory=Counter)
     survived: Counter[str] = field(default_factory=Counter)
+    """Ended well: for a phone, its update was taken after all."""
     lost: list[str] = field(default_factory=list)
+    late: int = 0
+    """Phones whose round was over before they were through, and that were told so (410)."""
 
 
 class Mongod:
@@ -298,8 +301,7 @@ class Soak:
         try:
             await phone.train(number, request)
         except Over:
-            self.tally.injected["too late for the round"] += 1
-            self.tally.survived["too late for the round"] += 1
+            self.tally.late += 1
 
     async def _hurry(self) -> None:
         while True:
@@ -409,6 +411,7 @@ class Soak:
             for part in parts.values():
                 if closed and part.requested and (part.username, round_.number) not in delivered:
                     lost.append(f"round {round_.number}: the push to {part.username} was lost")
+        figures["phones too late for their round, and told so"] = self.tally.late
         return dict(figures)
 
     def report(self, figures: Mapping[str, int], seconds: float) -> str:
