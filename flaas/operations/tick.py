@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from flaas.domain.errors import Conflict
 from flaas.operations.operation import Arguments, Desk, Kind, Lines, Operation, Parameter
+from flaas.services.audit import record
 
 
 class Row(Struct, frozen=True):
@@ -18,9 +19,14 @@ class Row(Struct, frozen=True):
 
 
 async def rows(desk: Desk, arguments: Arguments) -> AsyncIterator[Row]:
+    moved = 0
     async for one in desk.services.rounds.tick():
+        moved += bool(one.done)
         yield Row(one.project_id, one.title, list(one.done), one.now, one.failed)
     await desk.services.outbox.deliver_due()
+    # One that found nothing to do changed nothing, and a cron ticks 144 times a day.
+    if moved:
+        await record(desk.store, desk.now, "tick", after={"projects moved": moved})
 
 
 async def text(desk: Desk, arguments: Arguments) -> Lines:

@@ -3,7 +3,12 @@
 import json
 from datetime import timedelta
 
-from ..support import ADMIN, Server
+from flaas.app import App
+from flaas.operations.catalogue import OPERATIONS
+from flaas.operations.operation import Desk
+
+from ..store.records import user
+from ..support import ADMIN, Server, floats
 
 
 async def test_it_tells_who_did_what_and_what_changed(server: Server) -> None:
@@ -76,3 +81,19 @@ async def test_an_extract_that_leaves_a_file_is_recorded(server: Server) -> None
     events = (await server.operator.call("GET", "/admin/reports/events?format=json")).json
     assert (events[-1]["who"], events[-1]["what"]) == (ADMIN, "extract written")
     assert events[-1]["after"] == {"file": "results/responses/a.json"}
+
+
+async def test_a_tick_that_moved_something_is_recorded(app: App) -> None:
+    """No server runs, so that nobody else moves it first."""
+    staff = user(1_000_000, username="root", is_staff=True)
+    async with await app.services.catalogue.receive_model("M") as model:
+        await model.write(floats([1.0]))
+        await model.finish()
+    payload = {"title": "P", "model": "M", "status": "In Progress"}
+    made = await app.services.projects.create(staff, payload)
+    desk = Desk(services=app.services, now=app.clock(), time_zone=app.settings.time_zone)
+    for _ in range(2):
+        assert [one async for one in OPERATIONS["tick"].lines(desk, {"once": True})]
+    ticks = [one async for one in app.services.store.events.find(None, None) if one.what == "tick"]
+    assert [one.after for one in ticks] == [{"projects moved": 1}]
+    assert (await app.services.store.rounds.all(made.id))[0].number == 0
