@@ -464,6 +464,8 @@ def test_a_command_that_is_interrupted_leaves_nothing(lone: Shell) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env=lone.environ,
+        # Where the tests themselves run in the background, a shell has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 20
         while lone.mongod is None and time.monotonic() < deadline:
