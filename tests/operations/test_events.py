@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 
 from flaas.app import App
+from flaas.domain.project import ProjectStatus
 from flaas.operations.catalogue import OPERATIONS
 from flaas.operations.operation import Desk
 
@@ -86,13 +87,14 @@ async def test_an_extract_that_leaves_a_file_is_recorded(server: Server) -> None
 
 
 async def test_a_tick_that_moved_something_is_recorded(app: App) -> None:
-    """No server runs, so that nobody else moves it first."""
+    """Started behind the services' backs, so that nobody else moves it first."""
     staff = user(1_000_000, username="root", is_staff=True)
     async with await app.services.catalogue.receive_model("M") as model:
         await model.write(floats([1.0]))
         await model.finish()
-    payload = {"title": "P", "model": "M", "status": "In Progress"}
-    made = await app.services.projects.create(staff, payload)
+    made = await app.services.projects.create(staff, {"title": "P", "model": "M"})
+    started = {"status": ProjectStatus.IN_PROGRESS}
+    await app.services.store.projects.update(made.id, started)
     desk = Desk(services=app.services, now=app.clock(), time_zone=app.settings.time_zone)
     for _ in range(2):
         assert [one async for one in OPERATIONS["tick"].lines(desk, {"once": True})]
