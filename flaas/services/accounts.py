@@ -178,8 +178,8 @@ class Accounts:
             self.store,
             self.clock(),
             f"account {'activated' if active else 'deactivated'}",
-            before={"username": username, "is_active": user.is_active},
-            after={"username": username, "is_active": active},
+            before={"is_active": user.is_active},
+            after={"is_active": active, "username": username},
         )
 
     async def _named(self, username: str) -> User:

@@ -78,6 +78,16 @@ async def test_a_time_that_is_none_is_refused(server: Server) -> None:
     assert answer.json == {"since": ["Expected a time such as 2021-11-05 or 2021-11-05T14:30."]}
 
 
+async def test_a_stopped_account_is_named_once(server: Server) -> None:
+    operator = server.operator
+    await operator.call("POST", "/admin/commands/createusers", {"accounts": 1, "prefix": "u"})
+    await operator.call("POST", "/admin/commands/deactivate", {"username": "u1"})
+    text = (await operator.call("GET", "/admin/reports/events")).body.decode()
+    assert text.endswith(
+        f'{ADMIN} - account deactivated (is_active: true -> false, username: "u1")\n'
+    )
+
+
 async def test_an_extract_that_leaves_a_file_is_recorded(server: Server) -> None:
     path = "/admin/reports/extract-device-status-responses/2024-01-01/2024-01-02/a.json"
     assert (await server.operator.call("GET", path)).status == 200
