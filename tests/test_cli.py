@@ -531,3 +531,11 @@ def test_without_a_command_the_server_is_started(lone: Shell) -> None:
         process.terminate()
         process.communicate(timeout=30)
         assert process.returncode == 0
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", "2147483648", "-2147483648"])
+def test_a_number_that_no_phone_could_hold_is_refused_in_one_line(lone: Shell, number: str) -> None:
+    run = lone.run("verify", "--round", "0", "--", number)
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr
+    assert "is not in the range" in run.stderr

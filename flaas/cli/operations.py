@@ -9,6 +9,7 @@ import msgspec
 
 from flaas.app import App
 from flaas.cli.base import on_app, progress_bar
+from flaas.domain.project import INT_MAX
 from flaas.operations.arguments import read_moment
 from flaas.operations.catalogue import OPERATIONS
 from flaas.operations.operation import REQUIRED, Desk, Kind, Operation, Parameter
@@ -74,8 +75,8 @@ def _click_parameter(parameter: Parameter) -> click.Parameter:
 
 def _click_type(parameter: Parameter) -> click.ParamType[Any]:
     if parameter.kind is Kind.NUMBER:
-        least = None if parameter.least is None else int(parameter.least)
-        return click.IntRange(min=least)
+        least = -INT_MAX if parameter.least is None else int(parameter.least)
+        return click.IntRange(least, INT_MAX)
     if parameter.kind is Kind.DECIMAL:
         return click.FloatRange(min=parameter.least)
     if parameter.kind is Kind.DATE:

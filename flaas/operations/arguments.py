@@ -1,7 +1,7 @@
 """From what somebody typed to the arguments of an operation."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import MAXYEAR, MINYEAR, date, datetime
 from typing import Any, Final
 
 import msgspec
@@ -68,12 +68,15 @@ def _read(parameter: Parameter, raw: Any) -> Any:
 
 def read_moment(text: str) -> datetime:
     """Raises `msgspec.ValidationError`."""
+    expected = msgspec.ValidationError("Expected a time such as 2021-11-05 or 2021-11-05T14:30")
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        raise msgspec.ValidationError(
-            "Expected a time such as 2021-11-05 or 2021-11-05T14:30"
-        ) from None
+        raise expected from None
+    # A day away from the first and the last year, so that it is a time in every zone.
+    if not MINYEAR < moment.year < MAXYEAR:
+        raise expected
+    return moment
 
 
 def _convert(parameter: Parameter, raw: Any) -> Any:

@@ -3,12 +3,14 @@
 import json
 from datetime import timedelta
 
+import pytest
+
 from flaas.app import App
 from flaas.domain.project import ProjectStatus
 from flaas.operations.catalogue import OPERATIONS
 from flaas.operations.operation import Desk
 
-from ..store.records import user
+from ..store.records import project
 from ..support import ADMIN, Server, floats
 
 
@@ -72,8 +74,19 @@ async def test_what_somebody_wrote_cannot_pass_for_another_line(server: Server) 
     assert json.dumps("x\n05/11/2021 root - nothing happened") in text
 
 
-async def test_a_time_that_is_none_is_refused(server: Server) -> None:
-    answer = await server.operator.call("GET", "/admin/reports/events?since=yesterday")
+@pytest.mark.parametrize(
+    "since",
+    [
+        "yesterday",
+        "2021-13-01",
+        # Times that are none in UTC.
+        "0001-01-01T00:00:00%2B14:00",
+        "9999-12-31T23:59:59-14:00",
+        "0001-01-01",
+    ],
+)
+async def test_a_time_that_is_none_is_refused(server: Server, since: str) -> None:
+    answer = await server.operator.call("GET", f"/admin/reports/events?since={since}")
     assert answer.status == 400
     assert answer.json == {"since": ["Expected a time such as 2021-11-05 or 2021-11-05T14:30."]}
 
@@ -98,16 +111,13 @@ async def test_an_extract_that_leaves_a_file_is_recorded(server: Server) -> None
 
 async def test_a_tick_that_moved_something_is_recorded(app: App) -> None:
     """Started behind the services' backs, so that nobody else moves it first."""
-    staff = user(1_000_000, username="root", is_staff=True)
     async with await app.services.catalogue.receive_model("M") as model:
         await model.write(floats([1.0]))
         await model.finish()
-    made = await app.services.projects.create(staff, {"title": "P", "model": "M"})
-    started = {"status": ProjectStatus.IN_PROGRESS}
-    await app.services.store.projects.update(made.id, started)
+    await app.services.store.projects.insert(project(1, status=ProjectStatus.IN_PROGRESS))
     desk = Desk(services=app.services, now=app.clock(), time_zone=app.settings.time_zone)
     for _ in range(2):
         assert [one async for one in OPERATIONS["tick"].lines(desk, {"once": True})]
     ticks = [one async for one in app.services.store.events.find(None, None) if one.what == "tick"]
     assert [one.after for one in ticks] == [{"projects moved": 1}]
-    assert (await app.services.store.rounds.all(made.id))[0].number == 0
+    assert (await app.services.store.rounds.all(1))[0].number == 0
